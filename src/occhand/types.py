@@ -1,0 +1,57 @@
+"""Records that cross layers.
+
+House units everywhere: metres, pixels, radians, RGB. The camera frame is OpenCV's: x right, y down, z forward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+Side = Literal["right", "left"]
+SIDES: tuple[Side, ...] = get_args(Side)
+
+CameraSource = Literal["given", "assumed"]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera and where its numbers come from.
+
+    Raises:
+        ValueError: `K` is no pinhole matrix of this image.
+    """
+
+    K: Float[np.ndarray, "3 3"]
+    """Intrinsics in pixels: [[fx, s, cx], [0, fy, cy], [0, 0, 1]]."""
+    height: int
+    width: int
+    source: CameraSource = "given"
+    """`assumed`: a field of view was assumed, so depth and absolute position are guesses."""
+
+    def __post_init__(self) -> None:
+        K = np.asarray(self.K, dtype=np.float64)
+        problem = None
+        if K.shape != (3, 3):
+            problem = f"shape {K.shape}, expected (3, 3)"
+        elif not np.isfinite(K).all():
+            problem = "a number that is not finite"
+        elif not np.allclose(K[2], (0.0, 0.0, 1.0), atol=1e-9) or abs(K[1, 0]) > 1e-9:
+            problem = "a last row other than 0 0 1, or a number below the diagonal"
+        elif K[0, 0] <= 0 or K[1, 1] <= 0:
+            problem = f"focal lengths {K[0, 0]:g}, {K[1, 1]:g}, expected positive pixels"
+        elif self.height <= 0 or self.width <= 0:
+            problem = f"an image of {self.height} x {self.width} pixels"
+        if problem:
+            raise ValueError(f"K is no pinhole camera: {problem}. Give fx,fy,cx,cy in pixels, or leave K out to have a camera assumed.")
+        object.__setattr__(self, "K", K)
+
+    @classmethod
+    def assume(cls, height: int, width: int, diagonal_fov_deg: float = 60.0) -> Camera:
+        """A centred camera with an assumed field of view over the image diagonal, marked `assumed`."""
+        focal_px = 0.5 * float(np.hypot(height, width)) / np.tan(np.deg2rad(diagonal_fov_deg) / 2)
+        K = np.array([[focal_px, 0.0, width / 2], [0.0, focal_px, height / 2], [0.0, 0.0, 1.0]])
+        return cls(K, height, width, source="assumed")
