@@ -1,0 +1,1 @@
+"""Meshes as pictures: depth, face ids, shading, overlays. CPU only, no OpenGL."""

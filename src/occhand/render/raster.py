@@ -1,0 +1,177 @@
+"""Which face, how deep and where on it, for every pixel: a z-buffer on the CPU, without OpenGL.
+
+With homogeneous pixel coordinates `p = K v` of a triangle's corners, the pixel ray `r = (x, y, 1)` meets the triangle where
+`b0 p0 + b1 p1 + b2 p2 = z r`, so the barycentrics are `b_i ~ r . (p_j x p_k)` and `1 / z` is an affine function of x and y (Olano and Greer,
+"Triangle scan conversion using 2D homogeneous coordinates", 1997). Nothing is divided by a corner's depth: a triangle that crosses the
+near plane needs no clipping, and the barycentrics are perspective-correct as they stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, Int32
+from numba import njit
+
+
+@dataclass(frozen=True)
+class Raster:
+    """What each pixel of a `height` x `width` picture sees; pixel (x, y) is sampled at the continuous point (x, y)."""
+
+    depth: Float32[np.ndarray, "height width"]
+    """Metres along the camera's z axis; inf where nothing is seen."""
+    face_ids: Int32[np.ndarray, "height width"]
+    """Row of `faces`; -1 where nothing is seen."""
+    barycentrics: Float32[np.ndarray, "height width 3"]
+    """Weights of the face's three corners at the seen point, perspective-correct, summing to 1; 0 where nothing is seen."""
+
+
+def rasterize(
+    vertices_cam: Float[np.ndarray, "vertices 3"],
+    faces: Int[np.ndarray, "faces 3"],
+    K: Float[np.ndarray, "3 3"],
+    height: int,
+    width: int,
+    near: float = 0.01,
+) -> Raster:
+    """Find the nearest face behind every pixel centre.
+
+    Both sides of a face are seen. Faces that share an edge leave no gap along it, and of faces at the very same depth the first is kept, so the
+    result does not depend on the order of the faces but for such ties.
+
+    Args:
+        vertices_cam: Metres, camera frame.
+        faces: Corners as rows of `vertices_cam`.
+        K: Pinhole intrinsics in pixels, skew allowed.
+        height: Of the picture, pixels.
+        width: Of the picture, pixels.
+        near: Surface nearer than this is not seen, metres along z.
+
+    Raises:
+        ValueError: A vertex that is not finite, a face that names no vertex, a `K` whose last row is not 0 0 1, or a `near` that is not positive.
+    """
+    K = np.asarray(K, dtype=np.float64)
+    if near <= 0:
+        raise ValueError(f"near is {near:g} m, expected a positive distance.")
+    if not (np.isfinite(K).all() and np.array_equal(K[2], (0.0, 0.0, 1.0))):
+        raise ValueError(f"K is no pinhole camera: last row {K[2]}, expected 0 0 1 and finite numbers above it.")
+    points = np.asarray(vertices_cam, dtype=np.float64) @ K.T
+    if not np.isfinite(points).all():
+        raise ValueError("A vertex is not finite. Was the pose or the camera translation NaN?")
+    if faces.size and (faces.min() < 0 or faces.max() >= len(points)):
+        raise ValueError(f"Faces name the vertices {faces.min()} to {faces.max()}, but there are {len(points)}.")
+
+    corners = np.ascontiguousarray(faces, dtype=np.int64)
+    inverse_depth = np.zeros((height, width))
+    face_ids = np.full((height, width), -1, dtype=np.int32)
+    _fill(points, corners, near, inverse_depth, face_ids)
+    depth = np.full((height, width), np.inf, dtype=np.float32)
+    barycentrics = np.zeros((height, width, 3), dtype=np.float32)
+    _interpolate(points, corners, inverse_depth, face_ids, depth, barycentrics)
+    return Raster(depth, face_ids, barycentrics)
+
+
+# Corners are swapped and negated by a neighbour across the edge, and IEEE products, sums and negations are symmetric under that: two faces
+# get the same line with opposite signs, bit by bit. That is what leaves no gaps; so no fastmath here, and no stepping from pixel to pixel.
+@njit(cache=True, inline="always")
+@no_type_check
+def _edge(points, i, j):
+    """The line through two corners: positive on its left, as coefficients of x, y and 1."""
+    a = points[i, 1] * points[j, 2] - points[i, 2] * points[j, 1]
+    b = points[i, 2] * points[j, 0] - points[i, 0] * points[j, 2]
+    c = points[i, 0] * points[j, 1] - points[i, 1] * points[j, 0]
+    return a, b, c
+
+
+@njit(cache=True)
+@no_type_check
+def _inverse_depth_plane(points, i, j, k):
+    """1 / z over the image as coefficients of x, y and 1, and the facing (1, -1); 0 for a face seen edge-on."""
+    ux, uy, uz = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1], points[j, 2] - points[i, 2]
+    vx, vy, vz = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1], points[k, 2] - points[i, 2]
+    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    px, py, pz = points[i, 0], points[i, 1], points[i, 2]
+    determinant = nx * px + ny * py + nz * pz
+    # Edge-on, the determinant is rounding noise and so would be the depth; no pixel is lost, the face is thinner than 1e-10 of its length.
+    if determinant * determinant <= 1e-20 * (nx * nx + ny * ny + nz * nz) * (px * px + py * py + pz * pz):
+        return 0.0, 0.0, 0.0, 0.0
+    facing = 1.0 if determinant > 0.0 else -1.0
+    return nx / determinant, ny / determinant, nz / determinant, facing
+
+
+@njit(cache=True)
+@no_type_check
+def _bounds(points, i, j, k, near):
+    """Smallest and largest x and y of the part of a face beyond the near plane; an empty range if there is none."""
+    x_min, x_max, y_min, y_max = np.inf, -np.inf, np.inf, -np.inf
+    for start, end in ((i, j), (j, k), (k, i)):
+        z, z_end = points[start, 2], points[end, 2]
+        if z >= near:
+            x, y = points[start, 0] / z, points[start, 1] / z
+            x_min, x_max, y_min, y_max = min(x_min, x), max(x_max, x), min(y_min, y), max(y_max, y)
+        if (z >= near) != (z_end >= near):
+            t = (near - z) / (z_end - z)
+            x = (points[start, 0] + t * (points[end, 0] - points[start, 0])) / near
+            y = (points[start, 1] + t * (points[end, 1] - points[start, 1])) / near
+            x_min, x_max, y_min, y_max = min(x_min, x), max(x_max, x), min(y_min, y), max(y_max, y)
+    return x_min, x_max, y_min, y_max
+
+
+@njit(cache=True)
+@no_type_check
+def _fill(points, faces, near, inverse_depth, face_ids):
+    """Keep the largest 1 / z, and whose it is, at every pixel."""
+    height, width = face_ids.shape
+    margin = 1e-6  # pixels: a corner on a pixel centre must not be lost to rounding; the edges decide
+    for face in range(faces.shape[0]):
+        i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
+        x_min, x_max, y_min, y_max = _bounds(points, i, j, k, near)
+        x_first, x_last = int(ceil(max(x_min - margin, 0.0))), int(floor(min(x_max + margin, width - 1.0)))
+        y_first, y_last = int(ceil(max(y_min - margin, 0.0))), int(floor(min(y_max + margin, height - 1.0)))
+        if x_first > x_last or y_first > y_last:
+            continue
+        zx, zy, z1, facing = _inverse_depth_plane(points, i, j, k)
+        if facing == 0.0:
+            continue
+        if facing < 0.0:
+            j, k = k, j
+        ax, ay, a1 = _edge(points, j, k)
+        bx, by, b1 = _edge(points, k, i)
+        cx, cy, c1 = _edge(points, i, j)
+        for y in range(y_first, y_last + 1):
+            a_row, b_row, c_row, z_row = ay * y + a1, by * y + b1, cy * y + c1, zy * y + z1
+            inside = False
+            for x in range(x_first, x_last + 1):
+                if ax * x + a_row >= 0.0 and bx * x + b_row >= 0.0 and cx * x + c_row >= 0.0:
+                    inside = True
+                    inverse_z = zx * x + z_row
+                    if inverse_z > inverse_depth[y, x] and inverse_z * near <= 1.0:
+                        inverse_depth[y, x] = inverse_z
+                        face_ids[y, x] = face
+                elif inside:
+                    break  # a face is convex: left once, left for the row
+
+
+@njit(cache=True)
+@no_type_check
+def _interpolate(points, faces, inverse_depth, face_ids, depth, barycentrics):
+    """Depth and barycentrics of the faces that won, once per pixel."""
+    height, width = face_ids.shape
+    for y in range(height):
+        for x in range(width):
+            face = face_ids[y, x]
+            if face < 0:
+                continue
+            i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
+            ax, ay, a1 = _edge(points, j, k)
+            bx, by, b1 = _edge(points, k, i)
+            cx, cy, c1 = _edge(points, i, j)
+            a, b, c = ax * x + (ay * y + a1), bx * x + (by * y + b1), cx * x + (cy * y + c1)
+            scale = 1.0 / (a + b + c)
+            depth[y, x] = 1.0 / inverse_depth[y, x]
+            barycentrics[y, x, 0] = a * scale
+            barycentrics[y, x, 1] = b * scale
+            barycentrics[y, x, 2] = c * scale
