@@ -1,7 +1,9 @@
 """Frames per second of `occhand.render.raster` beside embreex, one thread each, on a mesh that deforms every frame.
 
-embreex (Embree's ray tracer, the fastest of the libraries that need no system package) rebuilds its tree in each frame, as it must when the vertices move,
-and is called directly, without trimesh's wrapping. Both give depth, face ids and barycentrics. Run: python benchmarks/raster.py
+embreex (Embree's ray tracer, the fastest of the libraries that need no system package) rebuilds its tree in each frame, as it must when the
+vertices move, and is called directly, without trimesh's wrapping. Both give depth, face ids and barycentrics.
+
+Run: OMP_NUM_THREADS=1 python benchmarks/raster.py
 """
 
 from __future__ import annotations
@@ -65,8 +67,9 @@ def main() -> None:
     raster = rasterize(shapes[0], faces, K, SIZE, SIZE)
     first_call_s = time.perf_counter() - start
     ids = embree_frame(shapes[0], faces, directions, origins)["primID"].reshape(SIZE, SIZE)
-    print(f"{len(faces)} faces, {SIZE} x {SIZE} pixels, {(raster.face_ids >= 0).mean():.0%} covered")
-    print(f"first call of occhand {first_call_s:.2f} s (compiles, or reads the cache); ids equal on {(ids == raster.face_ids).mean():.2%} of pixels")
+    covered, agreeing = (raster.face_ids >= 0).mean(), (ids == raster.face_ids).mean()
+    print(f"{len(faces)} faces, {SIZE} x {SIZE} pixels, {covered:.0%} covered, ids equal on {agreeing:.2%}")
+    print(f"first call of occhand: {first_call_s:.2f} s (compiles, or reads what an earlier run compiled)")
 
     ours = frames_per_second(lambda vertices: rasterize(vertices, faces, K, SIZE, SIZE), shapes)
     theirs = frames_per_second(lambda vertices: embree_frame(vertices, faces, directions, origins), shapes)

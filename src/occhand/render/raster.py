@@ -1,15 +1,14 @@
 """Which face, how deep and where on it, for every pixel: a z-buffer on the CPU, without OpenGL.
 
 With homogeneous pixel coordinates `p = K v` of a triangle's corners, the pixel ray `r = (x, y, 1)` meets the triangle where
-`b0 p0 + b1 p1 + b2 p2 = z r`, so the barycentrics are `b_i ~ r . (p_j x p_k)` and `1 / z` is an affine function of x and y (Olano and Greer,
-"Triangle scan conversion using 2D homogeneous coordinates", 1997). Nothing is divided by a corner's depth: a triangle that crosses the
-near plane needs no clipping, and the barycentrics are perspective-correct as they stand.
+`b0 p0 + b1 p1 + b2 p2 = z r`, so the barycentrics are `b_i ~ r . (p_j x p_k)` and `1 / z` is an affine function of x and y
+(Olano and Greer, "Triangle scan conversion using 2D homogeneous coordinates", 1997). Nothing is divided by a corner's depth: a triangle
+that crosses the near plane needs no clipping, and the barycentrics are perspective-correct as they stand.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor
 from typing import no_type_check
 
 import numpy as np
@@ -39,8 +38,8 @@ def rasterize(
 ) -> Raster:
     """Find the nearest face behind every pixel centre.
 
-    Both sides of a face are seen. Faces that share an edge leave no gap along it, and of faces at the very same depth the first is kept, so the
-    result does not depend on the order of the faces but for such ties.
+    Both sides of a face are seen. Faces that share an edge leave no gap along it. Of faces at the very same depth the first is kept; but for
+    such ties the result does not depend on the order of the faces.
 
     Args:
         vertices_cam: Metres, camera frame.
@@ -51,7 +50,7 @@ def rasterize(
         near: Surface nearer than this is not seen, metres along z.
 
     Raises:
-        ValueError: A vertex that is not finite, a face that names no vertex, a `K` whose last row is not 0 0 1, or a `near` that is not positive.
+        ValueError: A vertex that is not finite, a face that names no vertex, a `K` whose last row is not 0 0 1, a `near` that is not positive.
     """
     K = np.asarray(K, dtype=np.float64)
     if near <= 0:
@@ -74,8 +73,8 @@ def rasterize(
     return Raster(depth, face_ids, barycentrics)
 
 
-# Corners are swapped and negated by a neighbour across the edge, and IEEE products, sums and negations are symmetric under that: two faces
-# get the same line with opposite signs, bit by bit. That is what leaves no gaps; so no fastmath here, and no stepping from pixel to pixel.
+# The neighbour across an edge names its corners the other way round and gets the same line with the opposite sign, bit for bit, as IEEE
+# differences of products are antisymmetric. That is what leaves no gaps; so there is no fastmath here and no stepping from pixel to pixel.
 @njit(cache=True, inline="always")
 @no_type_check
 def _edge(points, i, j):
@@ -129,9 +128,10 @@ def _fill(points, faces, near, inverse_depth, face_ids):
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
         x_min, x_max, y_min, y_max = _bounds(points, i, j, k, near)
-        x_first, x_last = int(ceil(max(x_min - margin, 0.0))), int(floor(min(x_max + margin, width - 1.0)))
-        y_first, y_last = int(ceil(max(y_min - margin, 0.0))), int(floor(min(y_max + margin, height - 1.0)))
-        if x_first > x_last or y_first > y_last:
+        # Compared before they become integers: a face behind the camera has infinite bounds.
+        left, right = np.ceil(max(x_min - margin, 0.0)), np.floor(min(x_max + margin, width - 1.0))
+        top, bottom = np.ceil(max(y_min - margin, 0.0)), np.floor(min(y_max + margin, height - 1.0))
+        if left > right or top > bottom:
             continue
         zx, zy, z1, facing = _inverse_depth_plane(points, i, j, k)
         if facing == 0.0:
@@ -141,10 +141,10 @@ def _fill(points, faces, near, inverse_depth, face_ids):
         ax, ay, a1 = _edge(points, j, k)
         bx, by, b1 = _edge(points, k, i)
         cx, cy, c1 = _edge(points, i, j)
-        for y in range(y_first, y_last + 1):
+        for y in range(int(top), int(bottom) + 1):
             a_row, b_row, c_row, z_row = ay * y + a1, by * y + b1, cy * y + c1, zy * y + z1
             inside = False
-            for x in range(x_first, x_last + 1):
+            for x in range(int(left), int(right) + 1):
                 if ax * x + a_row >= 0.0 and bx * x + b_row >= 0.0 and cx * x + c_row >= 0.0:
                     inside = True
                     inverse_z = zx * x + z_row
