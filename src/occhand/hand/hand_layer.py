@@ -1,0 +1,160 @@
+"""The hand layer: pose and shape in, vertices and joints out. One layer for the open hand and for MANO."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from occhand.geometry.rotation import axis_angle_to_matrix
+from occhand.hand.assets import load_parameters
+from occhand.hand.parameters import HandParameters
+from occhand.hand.skeleton import HOUSE_FROM_HO3D, TipSet, tip_vertices
+from occhand.types import Side
+
+_LEVELS = ((1, 4, 7, 10, 13), (2, 5, 8, 11, 14), (3, 6, 9, 12, 15))
+"""Joints by their distance to the wrist in MANO's tree; the parents of a level are the level before (the wrist for the first)."""
+
+
+class PosedHand(NamedTuple):
+    """A posed hand in the layer's frame: the model's rest frame, turned by the root rotation about the wrist; metres."""
+
+    vertices: Float[Tensor, "*batch 778 3"]
+    joints: Float[Tensor, "*batch 21 3"]
+    """House order; tips are vertices."""
+    transforms: Float[Tensor, "*batch 16 4 4"]
+    """Global transform of each MANO joint; the translation is the posed joint. The rest pose is not removed."""
+
+
+class HandLayer(nn.Module):
+    """MANO's function (Romero et al., SIGGRAPH Asia 2017): shape and pose blend shapes, then linear blend skinning.
+
+    Differentiable and batched over any leading dimensions. The wrist sits at the joint regressor's place for the shape; nothing is centred.
+    Move it to float64 with `.double()`, to a device with `.to(device)`.
+
+    Args:
+        parameters: The hand.
+        tip_set: Which published list of fingertip vertices the 21 joints use.
+    """
+
+    v_template: Tensor
+    blend_directions: Tensor
+    skin_weights: Tensor
+    joint_template: Tensor
+    joint_directions: Tensor
+    hands_mean: Tensor
+    hands_components: Tensor
+    faces: Tensor
+
+    def __init__(self, parameters: HandParameters, tip_set: TipSet = "manopth") -> None:
+        super().__init__()
+        self.side, self.name, self.tip_set = parameters.side, parameters.name, tip_set
+        self.tip_ids = tip_vertices(tip_set, parameters.side)
+
+        def buffer(name: str, array: np.ndarray) -> None:
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)), persistent=False)
+
+        # One product gives template + shape + pose blend shapes: rows are 10 betas, then 135 pose features.
+        blend = np.concatenate([parameters.shapedirs, parameters.posedirs], axis=2)
+        buffer("v_template", parameters.v_template)
+        buffer("blend_directions", blend.reshape(-1, 145).T)
+        buffer("skin_weights", parameters.weights)
+        buffer("joint_template", parameters.J_regressor @ parameters.v_template)
+        buffer("joint_directions", np.einsum("jv,vck->kjc", parameters.J_regressor, parameters.shapedirs).reshape(10, -1))
+        buffer("hands_mean", parameters.hands_mean)
+        buffer("hands_components", parameters.hands_components)
+        self.register_buffer("faces", torch.from_numpy(parameters.faces.astype(np.int64)), persistent=False)
+
+    def rest_joints(self, betas: Float[Tensor, "*batch 10"]) -> Float[Tensor, "*batch 16 3"]:
+        """MANO's 16 joints of the shaped hand at rest, metres."""
+        return self.joint_template + (betas @ self.joint_directions).unflatten(-1, (16, 3))
+
+    def rotations_from_axis_angle(self, pose: Float[Tensor, "*batch 48"], flat_hand_mean: bool = True) -> Float[Tensor, "*batch 16 3 3"]:
+        """Joint rotations of a 48-number pose, root first.
+
+        Args:
+            pose: Axis-angle per MANO joint, radians.
+            flat_hand_mean: True: zero is the flat rest pose (HandGCAT, HO-3D). False: the 45 finger numbers are relative to the mean
+                pose, which is added before Rodrigues (HandOccNet, FreiHAND).
+        """
+        if not flat_hand_mean:
+            pose = torch.cat([pose[..., :3], pose[..., 3:] + self.hands_mean], dim=-1)
+        return axis_angle_to_matrix(pose.unflatten(-1, (16, 3)))
+
+    def rotations_from_pca(
+        self, global_orient: Float[Tensor, "*batch 3"], coefficients: Float[Tensor, "*batch components"], flat_hand_mean: bool = False
+    ) -> Float[Tensor, "*batch 16 3 3"]:
+        """Joint rotations of a root axis-angle and the first principal pose coefficients (DexYCB: all 45, mean excluded)."""
+        fingers = coefficients @ self.hands_components[: coefficients.shape[-1]]
+        return self.rotations_from_axis_angle(torch.cat([global_orient, fingers], dim=-1), flat_hand_mean)
+
+    def forward(self, rotations: Float[Tensor, "*batch 16 3 3"], betas: Float[Tensor, "*batch 10"]) -> PosedHand:
+        """Pose the hand.
+
+        Args:
+            rotations: Of each MANO joint relative to its parent; the root first.
+            betas: Shape, standard deviations of the model's components.
+        """
+        batch = rotations.shape[:-3]
+        rotations, betas = rotations.reshape(-1, 16, 3, 3), betas.reshape(-1, 10)
+        rest = self.rest_joints(betas)
+        transforms = _chain(rotations, rest)
+
+        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        features = torch.cat([betas, (rotations[:, 1:] - identity).flatten(1)], dim=1)
+        shaped = torch.addmm(self.v_template.flatten(), features, self.blend_directions).unflatten(1, (-1, 3))
+
+        # Skinning moves rest vertices: take the rest joint out of each transform first.
+        R, t = transforms[:, :, :3, :3], transforms[:, :, :3, 3]
+        offset = t - (R @ rest[..., None]).squeeze(-1)
+        skin = self.skin_weights @ torch.cat([R, offset[..., None]], dim=-1).flatten(2)  # B 778 12
+        skin = skin.unflatten(-1, (3, 4))
+        vertices = (skin[..., :3] @ shaped[..., None]).squeeze(-1) + skin[..., 3]
+
+        joints = torch.cat([t, vertices[:, list(self.tip_ids)]], dim=1)[:, list(HOUSE_FROM_HO3D)]
+        return PosedHand(vertices.reshape(*batch, -1, 3), joints.reshape(*batch, 21, 3), transforms.reshape(*batch, 16, 4, 4))
+
+
+def _chain(rotations: Float[Tensor, "B 16 3 3"], rest: Float[Tensor, "B 16 3"]) -> Float[Tensor, "B 16 4 4"]:
+    """Global joint transforms along MANO's tree, one batched product per level of the tree."""
+    R, t = rotations[:, :1], rest[:, :1]
+    rotation_levels, translation_levels = [R], [t]
+    parents = (0,) * 5
+    for level in _LEVELS:
+        bone = rest[:, level] - rest[:, parents]
+        t = t + (R @ bone[..., None]).squeeze(-1)
+        R = R @ rotations[:, level]
+        rotation_levels.append(R)
+        translation_levels.append(t)
+        parents = level
+    # Levels back to MANO's order: joint 1 + 3 * finger + level.
+    R_all = torch.cat([rotation_levels[0], torch.stack(rotation_levels[1:], dim=2).flatten(1, 2)], dim=1)
+    t_all = torch.cat([translation_levels[0], torch.stack(translation_levels[1:], dim=2).flatten(1, 2)], dim=1)
+    top = torch.cat([R_all, t_all[..., None]], dim=-1)
+    bottom = top.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*top.shape[:2], 1, 4)
+    return torch.cat([top, bottom], dim=-2)
+
+
+def load_hand(hand: str | os.PathLike[str] = "open", side: Side = "right", tip_set: TipSet = "manopth") -> HandLayer:
+    """A hand layer by name or file.
+
+    Args:
+        hand: `open` (ours), `mano` (converted before), a MANO `.pkl` or an `.npz` of ours.
+        side: `right` or `left`.
+        tip_set: Which published list of fingertip vertices the 21 joints use.
+
+    Example:
+        >>> hand = load_hand("open")
+        >>> posed = hand(hand.rotations_from_axis_angle(torch.zeros(1, 48)), torch.zeros(1, 10))
+        >>> posed.vertices.shape
+        torch.Size([1, 778, 3])
+
+    Raises:
+        FileNotFoundError: No such file, or MANO was not converted yet.
+        ValueError: Unknown name, side or tip set; a broken file; a file of the other side.
+    """
+    return HandLayer(load_parameters(hand, side), tip_set)
