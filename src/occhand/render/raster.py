@@ -38,8 +38,8 @@ def rasterize(
 ) -> Raster:
     """Find the nearest face behind every pixel centre.
 
-    Both sides of a face are seen. Faces that share an edge leave no gap along it. Of faces at the very same depth the first is kept; but for
-    such ties the result does not depend on the order of the faces.
+    Both sides of a face are seen. Faces that share an edge leave no gap along it. Of faces at the very same depth the first is kept; but
+    for such ties the result does not depend on the order of the faces.
 
     Args:
         vertices_cam: Metres, camera frame.
@@ -50,7 +50,7 @@ def rasterize(
         near: Surface nearer than this is not seen, metres along z.
 
     Raises:
-        ValueError: A vertex that is not finite, a face that names no vertex, a `K` whose last row is not 0 0 1, a `near` that is not positive.
+        ValueError: A vertex that is not finite, a face that names no vertex, a `K` without a last row 0 0 1, a `near` of 0 or less.
     """
     K = np.asarray(K, dtype=np.float64)
     if near <= 0:
