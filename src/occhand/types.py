@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Float
 
 Side = Literal["right", "left"]
 SIDES: tuple[Side, ...] = get_args(Side)
@@ -25,8 +24,8 @@ class Camera:
         ValueError: `K` is no pinhole matrix of this image.
     """
 
-    K: Float[np.ndarray, "3 3"]
-    """Intrinsics in pixels: [[fx, s, cx], [0, fy, cy], [0, 0, 1]]."""
+    K: np.ndarray
+    """Intrinsics in pixels, 3x3: [[fx, s, cx], [0, fy, cy], [0, 0, 1]]."""
     height: int
     width: int
     source: CameraSource = "given"

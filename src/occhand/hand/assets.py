@@ -104,6 +104,9 @@ def _read_npz(path: Path) -> HandParameters:
         with np.load(path, allow_pickle=False) as arrays:
             values = {key: arrays[key] for key in ARRAY_SHAPES}
             stated_side, name = str(arrays["side"]), str(arrays["name"])
+        wrong = [key for key, shape in ARRAY_SHAPES.items() if values[key].shape != shape]
+        if wrong:
+            raise ValueError(f"'{wrong[0]}' has shape {values[wrong[0]].shape}, expected {ARRAY_SHAPES[wrong[0]]}")
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no hand file of ours ({error}). {_CONVERT}") from None
     hand = HandParameters(**values, side="left" if stated_side == "left" else "right", name=name)

@@ -1,0 +1,40 @@
+"""The pinhole camera: projection, its inverse, mirrored and cropped intrinsics, OpenCV and OpenGL axes.
+
+Image coordinates are OpenCV's: the centre of the first pixel is (0, 0).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def project(points_cam: Float[Tensor, "*batch points 3"], K: Float[Tensor, "*#batch 3 3"]) -> Float[Tensor, "*batch points 2"]:
+    """Pixels of points in the camera frame; points behind the camera give mirrored pixels, at depth 0 infinities."""
+    homogeneous = points_cam @ K.mT
+    return homogeneous[..., :2] / homogeneous[..., 2:]
+
+
+def unproject(
+    points_img: Float[Tensor, "*batch points 2"], depth: Float[Tensor, "*batch points"], K: Float[Tensor, "*#batch 3 3"]
+) -> Float[Tensor, "*batch points 3"]:
+    """Points in the camera frame at the given depth along z, metres."""
+    homogeneous = torch.cat([points_img, torch.ones_like(points_img[..., :1])], dim=-1)
+    return torch.linalg.solve(K, homogeneous.mT).mT * depth[..., None]
+
+
+def flip_opencv_opengl(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """OpenCV axes (y down, z forward) to OpenGL axes (y up, z backward), or back: half a turn about x, its own inverse."""
+    return points * points.new_tensor([1.0, -1.0, -1.0])
+
+
+def mirror_intrinsics(K: Float[Tensor, "*batch 3 3"], width: int) -> Float[Tensor, "*batch 3 3"]:
+    """Intrinsics of the image mirrored left to right (u -> width - 1 - u), where camera x is mirrored too."""
+    mirror = K.new_tensor([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    return mirror @ K @ K.new_tensor([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def crop_intrinsics(K: Float[Tensor, "*batch 3 3"], crop_from_img: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Intrinsics of a crop; exact for scaling and moving, and for a turned crop the result is no longer upper triangular."""
+    return crop_from_img @ K

@@ -1,0 +1,58 @@
+"""Projection, its inverse, and intrinsics of mirrored and cropped images."""
+
+import numpy as np
+import pytest
+import torch
+
+from occhand.geometry.camera import crop_intrinsics, flip_opencv_opengl, mirror_intrinsics, project, unproject
+from occhand.geometry.crop import crop_matrix, transform_points
+from occhand.types import Camera
+
+K = torch.tensor([[600.0, 0.5, 310.0], [0.0, 590.0, 250.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+POINTS = torch.randn(4, 21, 3, generator=torch.Generator().manual_seed(0)).double() * 0.1 + torch.tensor([0.0, 0.0, 0.6])
+
+
+def test_project_matches_the_pinhole_formula():
+    x, y, z = POINTS.unbind(-1)
+    expected = torch.stack([(600 * x + 0.5 * y) / z + 310, 590 * y / z + 250], dim=-1)
+    torch.testing.assert_close(project(POINTS, K), expected)
+
+
+def test_unproject_undoes_project():
+    torch.testing.assert_close(unproject(project(POINTS, K), POINTS[..., 2], K), POINTS)
+
+
+def test_mirrored_camera_sees_the_mirrored_hand():
+    mirrored = project(POINTS * torch.tensor([-1.0, 1.0, 1.0]), mirror_intrinsics(K, 640))
+    pixels = project(POINTS, K)
+    torch.testing.assert_close(mirrored, torch.stack([639 - pixels[..., 0], pixels[..., 1]], dim=-1))
+
+
+def test_cropped_camera_sees_the_cropped_pixels():
+    matrix = crop_matrix(torch.tensor([200.0, 150.0, 420.0, 370.0]).double(), 256)
+    torch.testing.assert_close(project(POINTS, crop_intrinsics(K, matrix)), transform_points(matrix, project(POINTS, K)))
+
+
+def test_opengl_has_y_up_and_looks_along_minus_z():
+    torch.testing.assert_close(flip_opencv_opengl(torch.tensor([1.0, 2.0, 3.0])), torch.tensor([1.0, -2.0, -3.0]))
+
+
+@pytest.mark.parametrize(
+    ("K", "message"),
+    [
+        (np.eye(4), "shape"),
+        (np.diag([np.nan, 1.0, 1.0]), "finite"),
+        (np.diag([-500.0, 500.0, 1.0]), "focal"),
+        (np.array([[500.0, 0, 0], [0, 500.0, 0], [0.1, 0, 1]]), "last row"),
+    ],
+)
+def test_a_matrix_that_is_no_camera_is_refused(K, message):
+    with pytest.raises(ValueError, match=message):
+        Camera(K, 480, 640)
+
+
+def test_assumed_camera_has_the_stated_field_of_view():
+    camera = Camera.assume(480, 640, diagonal_fov_deg=60.0)
+    corner = np.linalg.inv(camera.K) @ [0.0, 0.0, 1.0]
+    assert camera.source == "assumed"
+    assert np.rad2deg(np.arctan(np.linalg.norm(corner[:2]))) == pytest.approx(30.0)
