@@ -1,0 +1,1 @@
+"""Synthetic hands: poses now, grasps and rendered scenes on top of them."""
