@@ -42,12 +42,12 @@ class Light:
 
 
 STUDIO: tuple[Light, ...] = (
-    Light((-0.55, -0.75, -0.65), (0.98, 0.94, 0.88)),  # key: warm, upper left, in front
-    Light((0.85, -0.05, -0.50), (0.26, 0.30, 0.36)),  # fill: cool, right
-    Light((0.35, -0.55, 0.80), (0.42, 0.44, 0.48)),  # rim: from behind, parts fingers that overlap
+    Light((-0.60, -0.75, -0.55), (1.12, 1.06, 0.98)),  # key: warm, upper left, in front
+    Light((0.85, 0.10, -0.45), (0.20, 0.24, 0.30)),  # fill: cool, right
+    Light((0.45, -0.50, 0.75), (0.62, 0.64, 0.70)),  # rim: from behind, parts fingers that overlap
 )
-SKY = (0.30, 0.32, 0.36)
-GROUND = (0.16, 0.14, 0.13)
+SKY = (0.27, 0.28, 0.31)
+GROUND = (0.15, 0.13, 0.12)
 """Linear RGB of the light from above and below that has no direction."""
 
 
@@ -76,7 +76,7 @@ def shade(
     faces: Int[np.ndarray, "faces 3"],
     colours: Float[np.ndarray, "vertices 3"],
     lights: Sequence[Light] = STUDIO,
-    gloss: float = 0.06,
+    gloss: float = 0.07,
 ) -> Float32[np.ndarray, "height width 3"]:
     """Light what a raster sees: smooth normals, wrapped diffuse light, a little gloss.
 
@@ -127,17 +127,16 @@ def draw_meshes(meshes: Sequence[Mesh], K: Float[np.ndarray, "3 3"], height: int
     if not meshes:
         return Picture(rgb, alpha)
     vertices, faces, colours = _join(meshes)
-    strip = 256  # rows at a time: the samples of a whole 12-megapixel picture would take a gigabyte
+    strip = 128  # rows at a time: the samples of a whole 12-megapixel picture would take a gigabyte
     for top in range(0, height, strip):
-        rows = min(strip, height - top)
+        rows = slice(top, min(top + strip, height))
         # Sample i of pixel x lies at x + (i + 0.5) / supersample - 0.5, as pixel centres are whole numbers.
         offset = (supersample - 1) / 2
         samples_from_img = np.array([[supersample, 0.0, offset], [0.0, supersample, offset - supersample * top], [0.0, 0.0, 1.0]])
-        raster = rasterize(vertices, faces, samples_from_img @ K, rows * supersample, width * supersample)
-        light = _sum_blocks(shade(raster, vertices, faces, colours), supersample)
-        covered = _sum_blocks((raster.face_ids >= 0)[..., None].astype(np.float32), supersample)
-        rgb[top : top + rows] = srgb_from_linear(light / np.maximum(covered, 1.0))
-        alpha[top : top + rows] = covered[..., 0] / supersample**2
+        raster = rasterize(vertices, faces, samples_from_img @ K, (rows.stop - top) * supersample, width * supersample)
+        light, alpha[rows] = _average_samples(shade(raster, vertices, faces, colours), raster.face_ids, supersample)
+        seen = alpha[rows] > 0.0
+        rgb[rows][seen] = srgb_from_linear(light[seen])
     return Picture(rgb, alpha)
 
 
@@ -163,12 +162,30 @@ def _join(meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return vertices, faces, linear_from_srgb(np.concatenate(colours))
 
 
-def _sum_blocks(samples: np.ndarray, size: int) -> np.ndarray:
-    height, width, channels = samples.shape
-    return samples.reshape(height // size, size, width // size, size, channels).sum(axis=(1, 3))
-
-
 @njit(cache=True)
+@no_type_check
+def _average_samples(samples, face_ids, size):
+    """Mean light of the covered samples in each block of `size` x `size`, and the part that they are of it."""
+    height, width = face_ids.shape[0] // size, face_ids.shape[1] // size
+    light = np.zeros((height, width, 3), dtype=np.float32)
+    alpha = np.zeros((height, width), dtype=np.float32)
+    for y in range(height):
+        for x in range(width):
+            red, green, blue, covered = 0.0, 0.0, 0.0, 0
+            for row in range(y * size, (y + 1) * size):
+                for column in range(x * size, (x + 1) * size):
+                    if face_ids[row, column] >= 0:
+                        red += samples[row, column, 0]
+                        green += samples[row, column, 1]
+                        blue += samples[row, column, 2]
+                        covered += 1
+            if covered:
+                light[y, x, 0], light[y, x, 1], light[y, x, 2] = red / covered, green / covered, blue / covered
+                alpha[y, x] = covered / size**2
+    return light, alpha
+
+
+@njit(cache=True, fastmath=True)
 @no_type_check
 def _mix(values, i, j, k, weights):
     """Values at the corners of a face, weighted."""
@@ -180,14 +197,14 @@ def _mix(values, i, j, k, weights):
     )
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=True)
 @no_type_check
 def _unit(x, y, z):
     scale = 1.0 / np.sqrt(x * x + y * y + z * z + 1e-30)
     return x * scale, y * scale, z * scale
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=True)
 @no_type_check
 def _faces_away(vertices, i, j, k):
     """Whether the camera sees the inner side of a face."""
@@ -197,11 +214,10 @@ def _faces_away(vertices, i, j, k):
     return nx * vertices[i, 0] + ny * vertices[i, 1] + nz * vertices[i, 2] > 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=True)
 @no_type_check
 def _shade(face_ids, barycentrics, vertices, faces, normals, colours, directions, intensities, surroundings, gloss, image):
-    wrap = 0.25  # how far light reaches past the terminator: soft, as on skin
-    shininess = 20.0
+    wrap = 0.15  # how far light reaches past the terminator: soft, as on skin
     inner = 0.4  # part of the light that reaches the inner side
     height, width = face_ids.shape
     for y in range(height):
@@ -219,22 +235,27 @@ def _shade(face_ids, barycentrics, vertices, faces, normals, colours, directions
             if _faces_away(vertices, i, j, k):
                 nx, ny, nz, amount = -nx, -ny, -nz, inner
             up = 0.5 - 0.5 * ny
+            open_view = 0.45 + 0.55 * max(0.0, nx * ex + ny * ey + nz * ez)  # less light reaches what curves away, as between fingers
             highlight = 0.0
             red, green, blue = (
-                up * surroundings[0, 0] + (1.0 - up) * surroundings[1, 0],
-                up * surroundings[0, 1] + (1.0 - up) * surroundings[1, 1],
-                up * surroundings[0, 2] + (1.0 - up) * surroundings[1, 2],
+                open_view * (up * surroundings[0, 0] + (1.0 - up) * surroundings[1, 0]),
+                open_view * (up * surroundings[0, 1] + (1.0 - up) * surroundings[1, 1]),
+                open_view * (up * surroundings[0, 2] + (1.0 - up) * surroundings[1, 2]),
             )
             for light in range(directions.shape[0]):
                 lx, ly, lz = directions[light, 0], directions[light, 1], directions[light, 2]
                 cosine = nx * lx + ny * ly + nz * lz
-                diffuse = max(0.0, (cosine + wrap) / (1.0 + wrap)) ** 2
+                diffuse = max(0.0, (cosine + wrap) / (1.0 + wrap))
+                diffuse *= diffuse
                 red += diffuse * intensities[light, 0]
                 green += diffuse * intensities[light, 1]
                 blue += diffuse * intensities[light, 2]
                 if cosine > 0.0:
                     hx, hy, hz = _unit(lx + ex, ly + ey, lz + ez)
-                    highlight += intensities[light, 1] * max(0.0, nx * hx + ny * hy + nz * hz) ** shininess
+                    gleam = max(0.0, nx * hx + ny * hy + nz * hz)
+                    for _ in range(4):  # to the 16th power, much faster than by pow
+                        gleam *= gleam
+                    highlight += intensities[light, 1] * gleam
             r, g, b = _mix(colours, i, j, k, weights)
             image[y, x, 0] = min(1.0, amount * (r * red + gloss * highlight))
             image[y, x, 1] = min(1.0, amount * (g * green + gloss * highlight))
