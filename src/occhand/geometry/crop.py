@@ -76,7 +76,7 @@ def crop_matrix(
     return torch.where(is_empty, torch.zeros_like(matrix), matrix)
 
 
-def transform_points(matrix: Float[Tensor, "*batch 3 3"], points: Float[Tensor, "*batch points 2"]) -> Float[Tensor, "*batch points 2"]:
+def transform_points(matrix: Float[Tensor, "*#batch 3 3"], points: Float[Tensor, "*batch points 2"]) -> Float[Tensor, "*batch points 2"]:
     """2D points moved by an affine 3x3 matrix such as `crop_from_img`."""
     return points @ matrix[..., :2, :2].mT + matrix[..., None, :2, 2]
 

@@ -1,0 +1,163 @@
+"""Hand files: the MANO stand-in reads exactly, hostile and broken files are refused with a next step."""
+
+import os
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from occhand.files import atomic_path
+from occhand.hand.assets import convert_mano, load_parameters
+from occhand.hand.parameters import ARRAY_SHAPES, has_flipped_shapedirs
+from tests.hand.mano_standin import mano_content, write_mano
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("OCCHAND_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def right():
+    return load_parameters("open")
+
+
+@pytest.fixture
+def mano_right(tmp_path, right):
+    return write_mano(tmp_path / "MANO_RIGHT.pkl", mano_content(right))
+
+
+@pytest.fixture
+def mano_left(tmp_path, right):
+    return write_mano(tmp_path / "MANO_LEFT.pkl", mano_content(right.mirrored()))
+
+
+def assert_same_hand(mine, other):
+    for key in ARRAY_SHAPES:
+        np.testing.assert_allclose(getattr(mine, key), getattr(other, key), atol=1e-7, err_msg=key)
+
+
+def test_the_stand_in_names_the_globals_of_the_official_file(mano_right):
+    data = mano_right.read_bytes()
+    for name in (b"chumpy.ch\nCh", b"chumpy.reordering\nSelect", b"scipy.sparse.csc\ncsc_matrix", b"numpy.core.multiarray\n_reconstruct"):
+        assert name in data
+
+
+def test_mano_is_read_exactly_and_kept(mano_right, right):
+    hand, kept = convert_mano(mano_right, "right")
+    assert hand.side == "right"
+    assert_same_hand(hand, right)
+    assert_same_hand(load_parameters("mano"), right)
+    assert_same_hand(load_parameters(mano_right), right)
+    assert_same_hand(load_parameters(kept), right)
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_resaved_copy_by_a_new_python_is_read_too(tmp_path, right):
+    content = mano_content(right)
+    content["J_regressor"] = np.asarray(right.J_regressor)
+    content["shapedirs"] = np.asarray(right.shapedirs)
+    path = tmp_path / "resaved.pkl"
+    path.write_bytes(pickle.dumps(content, protocol=2))
+    assert_same_hand(load_parameters(path), right)
+
+
+def test_left_file_is_recognised_and_its_sign_fault_mended(tmp_path, mano_left, right):
+    left = right.mirrored()
+    assert convert_mano(mano_left)[0].side == "left"
+    faulty = replace(left, shapedirs=left.shapedirs * np.array([-1.0, 1.0, 1.0])[:, None])
+    assert has_flipped_shapedirs(faulty.v_template, faulty.shapedirs)
+    assert not has_flipped_shapedirs(left.v_template, left.shapedirs)
+    assert_same_hand(convert_mano(write_mano(tmp_path / "v1_2.pkl", mano_content(faulty)))[0], left)
+
+
+def test_wrong_side_is_refused_and_nothing_is_written(mano_left, tmp_path):
+    with pytest.raises(ValueError, match=r"holds a left hand, expected a right one\. Give the other"):
+        convert_mano(mano_left, "right")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_missing_mano_names_the_next_step(tmp_path):
+    for ask in (lambda: load_parameters("mano"), lambda: convert_mano(tmp_path / "none.pkl")):
+        with pytest.raises(FileNotFoundError, match=r"Register at mano.is.tue.mpg.de.*occhand convert mano"):
+            ask()
+
+
+class Hostile:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+def hostile_pickles(target):
+    yield "call", pickle.dumps(Hostile(target), protocol=2)
+    yield "stack global", pickle.dumps(Hostile(target), protocol=4)
+    yield "eval", b"c__builtin__\neval\n(S'1/0'\ntR."
+    yield "huge memo", b"\x80\x02}r\xff\xff\xff\x7f."
+    yield "not a dict", pickle.dumps([1, 2], protocol=2)
+    yield "missing keys", pickle.dumps({"f": 1}, protocol=2)
+    yield "garbage", b"\x00garbage"
+    yield "empty", b""
+    yield "object reconstructor", b"ccopy_reg\n_reconstructor\n(c__builtin__\nset\nc__builtin__\nobject\nNtR."
+
+
+def test_hostile_pickles_run_nothing(tmp_path):
+    target = tmp_path / "made-by-the-pickle"
+    for name, data in hostile_pickles(target):
+        path = tmp_path / "hostile.pkl"
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"is no MANO file: .*Nothing in it was run") as error:
+            convert_mano(path)
+        assert "\n" not in str(error.value), name
+        assert not target.exists(), name
+
+
+def test_object_arrays_are_refused(tmp_path, right):
+    content = mano_content(right)
+    content["v_template"] = np.full((778, 3), None)
+    with pytest.raises(ValueError, match="other than numbers"):
+        load_parameters(write_mano(tmp_path / "objects.pkl", content))
+
+
+def test_truncated_file_and_wrong_shape_are_refused(tmp_path, mano_right, right):
+    short = tmp_path / "short.pkl"
+    short.write_bytes(mano_right.read_bytes()[:100_000])
+    with pytest.raises(ValueError, match="is no MANO file"):
+        load_parameters(short)
+    content = mano_content(right)
+    content["weights"] = content["weights"][:, :12]
+    with pytest.raises(ValueError, match=r"'weights' has shape \(778, 12\), expected \(778, 16\)"):
+        load_parameters(write_mano(tmp_path / "thin.pkl", content))
+
+
+def test_broken_npz_is_refused(tmp_path):
+    path = tmp_path / "hand.npz"
+    for content in (b"", b"PK\x03\x04nothing", b"text"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is no hand file of ours"):
+            load_parameters(path)
+    with pytest.raises(ValueError, match="choose open, mano"):
+        load_parameters("opne")
+
+
+def test_mirroring_twice_changes_nothing(right):
+    assert_same_hand(right.mirrored().mirrored(), right)
+
+
+def test_atomic_path_leaves_nothing_behind_on_failure(tmp_path):
+    target = tmp_path / "deep" / "file.txt"
+
+    def write(text, fail):
+        with atomic_path(target) as temporary:
+            temporary.write_text(text)
+            if fail:
+                raise RuntimeError
+
+    write("first", fail=False)
+    with pytest.raises(RuntimeError):
+        write("second", fail=True)
+    assert target.read_text() == "first"
+    assert list(target.parent.iterdir()) == [target]
