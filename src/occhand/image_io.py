@@ -1,0 +1,148 @@
+"""Pictures in and out: any common file becomes uint8 RGB, upright; anything else becomes one clear line."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from occhand.files import atomic_path
+
+MAX_PIXELS = 128_000_000
+"""Larger pictures are refused before they are decoded: no camera's photograph is larger, and a decompression bomb is."""
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
+"""Pillow's raster decoders. Others are left out on purpose: EPS, for one, would start Ghostscript."""
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".mpo", ".png", ".webp", ".avif", ".tif", ".tiff"),
+    *(".bmp", ".gif", ".ppm", ".pgm", ".pnm", ".jp2"),
+)
+"""What a folder is searched for; a file named outright may have any name."""
+_FORMATS_TEXT = "JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF, PNM or JPEG 2000"
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read, in one line: what was found, what was expected, the next step."""
+
+
+def load_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 3"]:
+    """A picture as uint8 RGB, turned upright by its EXIF tag.
+
+    Grey is repeated over the channels; 16 bits are scaled to 8; CMYK and palettes are converted; the first frame of an animation is
+    taken. Transparency is laid over white, as viewers and printers show it: a cut-out hand keeps its dark outline.
+
+    Raises:
+        ImageError: No such file, a folder, unreadable, empty, truncated, not a picture, or above `MAX_PIXELS`.
+    """
+    path = Path(path)
+    _check_readable(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked instead
+            with Image.open(path, formats=_formats_here()) as opened:
+                _check_pixels(opened.size, path)
+                opened.load()
+                return _to_rgb(ImageOps.exif_transpose(opened))
+    except UnidentifiedImageError:
+        raise ImageError(f"Not a picture: {path}. Expected {_FORMATS_TEXT}; convert it (HEIC, RAW, PDF, SVG) to JPEG or PNG.") from None
+    except Image.DecompressionBombError:
+        raise ImageError(_too_large(path, f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels")) from None
+    except MemoryError:
+        raise ImageError(_too_large(path, "more pixels than memory holds")) from None
+    except ImageError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:  # what Pillow raises for broken data
+        reason = " ".join(str(error).split())
+        raise ImageError(f"Broken or truncated picture: {path} ({reason}). Copy or download it again.") from None
+
+
+def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The files named, in order, with each folder replaced by the pictures directly in it, sorted by name.
+
+    Subfolders are not searched: results go back beside their pictures, and a run over a whole disk is never what was meant.
+
+    Raises:
+        ImageError: A path that does not exist, a folder that cannot be read or that holds no picture.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ImageError(f"No such file or folder: {path}. Check the path.")
+        if not path.is_dir():
+            found.append(path)
+            continue
+        try:
+            inside = sorted(item for item in path.iterdir() if item.suffix.lower() in IMAGE_SUFFIXES and item.is_file())
+        except OSError as error:
+            raise ImageError(f"Folder cannot be read: {path} ({error.strerror}). Check its permissions.") from None
+        if not inside:
+            raise ImageError(f"No pictures in folder: {path}. Expected {_FORMATS_TEXT} directly in it; subfolders are not searched.")
+        found += inside
+    return found
+
+
+def save_image(image: UInt8[np.ndarray, "height width 3"], path: str | os.PathLike[str]) -> None:
+    """Write RGB to `path` in the format of its suffix; the file appears whole or not at all.
+
+    Raises:
+        ImageError: A suffix that names no picture format.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise ImageError(f"Cannot write a picture named {path}: unknown suffix {suffix!r}. Use .png or .jpg.")
+    with atomic_path(path) as temporary:
+        Image.fromarray(image).save(temporary, quality=95)  # formats without loss ignore it
+
+
+def _formats_here() -> list[str]:
+    """`IMAGE_FORMATS` without those that this build of Pillow lacks (AVIF came with 11.3)."""
+    Image.init()
+    return [name for name in IMAGE_FORMATS if name in Image.OPEN]
+
+
+def _check_readable(path: Path) -> None:
+    if not path.exists():
+        raise ImageError(f"No such picture: {path}. Check the path.")
+    if path.is_dir():
+        raise ImageError(f"A folder, not a picture: {path}. Name a file in it.")
+    if not path.is_file():
+        raise ImageError(f"Not a regular file: {path}. Name a picture file.")
+    if not os.access(path, os.R_OK):
+        raise ImageError(f"Picture cannot be read: {path}. Check its permissions.")
+    if path.stat().st_size == 0:
+        raise ImageError(f"Empty file: {path} holds 0 bytes. Copy or download it again.")
+
+
+def _check_pixels(size: tuple[int, int], path: Path) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise ImageError(_too_large(path, f"{width} x {height} pixels"))
+    if min(width, height) < 1:
+        raise ImageError(f"Picture without pixels: {path} is {width} x {height}. Copy or download it again.")
+
+
+def _too_large(path: Path, found: str) -> str:
+    return f"Picture too large: {path} unpacks to {found}, the limit is {MAX_PIXELS:,}. Scale it down first."
+
+
+def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = _to_8_bits(np.asarray(image), image.mode)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        opaque.alpha_composite(image.convert("RGBA"))
+        image = opaque
+    return np.array(image.convert("RGB"))
+
+
+def _to_8_bits(grey: np.ndarray, mode: str) -> UInt8[np.ndarray, "height width"]:
+    """16 bits are scaled by 1/257, so white stays white. Mode F has no white: 1 is taken when nothing is brighter, else 255."""
+    scale = 1.0 / 257.0  # I;16 and its kin, and I, which older Pillow gives for a 16-bit PNG
+    if mode == "F":
+        scale = 255.0 if float(np.nanmax(grey)) <= 1.0 else 1.0
+    return np.clip(np.nan_to_num(grey.astype(np.float64)) * scale + 0.5, 0, 255).astype(np.uint8)
