@@ -73,12 +73,10 @@ def rasterize(
     return Raster(depth, face_ids, barycentrics)
 
 
-# The neighbour across an edge names its corners the other way round and gets the same line with the opposite sign, bit for bit, as IEEE
-# differences of products are antisymmetric. That is what leaves no gaps; so there is no fastmath here and no stepping from pixel to pixel.
-@njit(cache=True, inline="always")
+@njit(cache=True)
 @no_type_check
 def _edge(points, i, j):
-    """The line through two corners: positive on its left, as coefficients of x, y and 1."""
+    """The line through two corners as coefficients of x, y and 1; the sign of its value at a pixel tells the side."""
     a = points[i, 1] * points[j, 2] - points[i, 2] * points[j, 1]
     b = points[i, 2] * points[j, 0] - points[i, 0] * points[j, 2]
     c = points[i, 0] * points[j, 1] - points[i, 1] * points[j, 0]
@@ -87,15 +85,23 @@ def _edge(points, i, j):
 
 @njit(cache=True)
 @no_type_check
+def _reach(points, i, extent):
+    """Bound of a corner's part in the terms of a line at any pixel."""
+    return max(abs(points[i, 0]), abs(points[i, 1]), extent * abs(points[i, 2]))
+
+
+@njit(cache=True)
+@no_type_check
 def _inverse_depth_plane(points, i, j, k):
-    """1 / z over the image as coefficients of x, y and 1, and the facing (1, -1); 0 for a face seen edge-on."""
+    """1 / z over the image as coefficients of x, y and 1, and the facing (1, -1); 0 for a face without extent."""
     ux, uy, uz = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1], points[j, 2] - points[i, 2]
     vx, vy, vz = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1], points[k, 2] - points[i, 2]
     nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
     px, py, pz = points[i, 0], points[i, 1], points[i, 2]
     determinant = nx * px + ny * py + nz * pz
-    # Edge-on, the determinant is rounding noise and so would be the depth; no pixel is lost, the face is thinner than 1e-10 of its length.
-    if determinant * determinant <= 1e-20 * (nx * nx + ny * ny + nz * nz) * (px * px + py * py + pz * pz):
+    # Edge-on or without area: the determinant is rounding noise, and so would be the depth. Too thin for a pixel, it is not missed.
+    scale = (ux * ux + uy * uy + uz * uz) * (vx * vx + vy * vy + vz * vz) * (px * px + py * py + pz * pz)
+    if determinant * determinant <= 1e-20 * scale:
         return 0.0, 0.0, 0.0, 0.0
     facing = 1.0 if determinant > 0.0 else -1.0
     return nx / determinant, ny / determinant, nz / determinant, facing
@@ -124,6 +130,8 @@ def _bounds(points, i, j, k, near):
 def _fill(points, faces, near, inverse_depth, face_ids):
     """Keep the largest 1 / z, and whose it is, at every pixel."""
     height, width = face_ids.shape
+    extent = max(height, width)
+    rounding = 4e-15  # six products of two reaches, each rounded some five times by half of 2.2e-16
     margin = 1e-6  # pixels: a corner on a pixel centre must not be lost to rounding; the edges decide
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
@@ -141,6 +149,12 @@ def _fill(points, faces, near, inverse_depth, face_ids):
         ax, ay, a1 = _edge(points, j, k)
         bx, by, b1 = _edge(points, k, i)
         cx, cy, c1 = _edge(points, i, j)
+        # Lines are moved outwards by their rounding error, a tiny part of a pixel: faces that share an edge or a corner leave no gap, not
+        # even where it falls on a pixel centre.
+        i_reach, j_reach, k_reach = _reach(points, i, extent), _reach(points, j, extent), _reach(points, k, extent)
+        a1 += rounding * j_reach * k_reach
+        b1 += rounding * k_reach * i_reach
+        c1 += rounding * i_reach * j_reach
         for y in range(int(top), int(bottom) + 1):
             a_row, b_row, c_row, z_row = ay * y + a1, by * y + b1, cy * y + c1, zy * y + z1
             inside = False
@@ -169,7 +183,7 @@ def _interpolate(points, faces, inverse_depth, face_ids, depth, barycentrics):
             ax, ay, a1 = _edge(points, j, k)
             bx, by, b1 = _edge(points, k, i)
             cx, cy, c1 = _edge(points, i, j)
-            a, b, c = ax * x + (ay * y + a1), bx * x + (by * y + b1), cx * x + (cy * y + c1)
+            a, b, c = abs(ax * x + ay * y + a1), abs(bx * x + by * y + b1), abs(cx * x + cy * y + c1)
             scale = 1.0 / (a + b + c)
             depth[y, x] = 1.0 / inverse_depth[y, x]
             barycentrics[y, x, 0] = a * scale
