@@ -218,7 +218,7 @@ def _faces_away(vertices, i, j, k):
 @no_type_check
 def _shade(face_ids, barycentrics, vertices, faces, normals, colours, directions, intensities, surroundings, gloss, image):
     wrap = 0.15  # how far light reaches past the terminator: soft, as on skin
-    inner = 0.4  # part of the light that reaches the inner side
+    inner = 0.22  # part of the light that reaches the inner side
     height, width = face_ids.shape
     for y in range(height):
         for x in range(width):
