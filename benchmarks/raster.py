@@ -9,7 +9,7 @@ Run: OMP_NUM_THREADS=1 python benchmarks/raster.py
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import trimesh
@@ -43,15 +43,16 @@ def embree_frame(vertices: np.ndarray, faces: np.ndarray, directions: np.ndarray
     return scene.run(origins, directions, output=True)
 
 
-def frames_per_second(frame: Callable[[np.ndarray], object], shapes: list[np.ndarray], rounds: int = 5) -> float:
-    """Best of several rounds, as the machine may be shared."""
-    best = np.inf
+def frames_per_second(frames: Sequence[Callable[[np.ndarray], object]], shapes: list[np.ndarray], rounds: int = 15) -> list[float]:
+    """Best rate of each over several rounds, taken in turns, as the machine may be shared."""
+    best = [np.inf] * len(frames)
     for _ in range(rounds):
-        start = time.perf_counter()
-        for vertices in shapes:
-            frame(vertices)
-        best = min(best, (time.perf_counter() - start) / len(shapes))
-    return 1.0 / best
+        for which, frame in enumerate(frames):
+            start = time.perf_counter()
+            for vertices in shapes:
+                frame(vertices)
+            best[which] = min(best[which], (time.perf_counter() - start) / len(shapes))
+    return [1.0 / seconds for seconds in best]
 
 
 def main() -> None:
@@ -71,8 +72,13 @@ def main() -> None:
     print(f"{len(faces)} faces, {SIZE} x {SIZE} pixels, {covered:.0%} covered, ids equal on {agreeing:.2%}")
     print(f"first call of occhand: {first_call_s:.2f} s (compiles, or reads what an earlier run compiled)")
 
-    ours = frames_per_second(lambda vertices: rasterize(vertices, faces, K, SIZE, SIZE), shapes)
-    theirs = frames_per_second(lambda vertices: embree_frame(vertices, faces, directions, origins), shapes)
+    ours, theirs = frames_per_second(
+        [
+            lambda vertices: rasterize(vertices, faces, K, SIZE, SIZE),
+            lambda vertices: embree_frame(vertices, faces, directions, origins),
+        ],
+        shapes,
+    )
     print(f"occhand {ours:.0f} frames/s, embreex {theirs:.0f} frames/s, ratio {ours / theirs:.1f}")
 
 
