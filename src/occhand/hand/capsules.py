@@ -10,32 +10,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from occhand.hand.kinematics import chain_transforms
 from occhand.hand.prior import first_joint
 from occhand.hand.skeleton import FINGERS
 
-_LONG_FINGERS = FINGERS[1:]
 _PALM_SPAN = (0.35, 0.95)
 """Stretch of the line wrist to MCP that a palm capsule covers."""
 _PROXIMAL_SPAN = {"thumb": (0.35, 1.0), "finger": (0.5, 1.0)}
 """Distal part of the first free phalanx: its base lies in the web, in touch with its neighbour by nature."""
-
-
-def chain_transforms(
-    rotations: Float[Tensor, "*batch 16 3 3"], joints_rest: Float[Tensor, "16 3"]
-) -> tuple[Float[Tensor, "*batch 16 3 3"], Float[Tensor, "*batch 16 3"]]:
-    """World rotation and position of every joint; the wrist stays where it is at rest.
-
-    The five digits have the same depth, so three batched products do what a loop over PARENTS would.
-    """
-    R, t = [rotations[..., :1, :, :]], [joints_rest[:1].expand(*rotations.shape[:-3], 1, 3)]
-    for depth in range(3):
-        joints = torch.arange(1 + depth, 16, 3)
-        parents = joints - 1 if depth else torch.zeros_like(joints)
-        offset = (joints_rest[joints] - joints_rest[parents])[..., None]
-        t.append((R[-1] @ offset).squeeze(-1) + t[-1])
-        R.append(R[-1] @ rotations[..., joints, :, :])
-    order = torch.tensor([0, *(1 + digit + 5 * depth for digit in range(5) for depth in range(3))])
-    return torch.cat(R, -3)[..., order, :, :], torch.cat(t, -2)[..., order, :]
 
 
 def surface_distance(
