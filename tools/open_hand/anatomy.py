@@ -1,10 +1,10 @@
 """Bone lengths, breadths and the rest skeleton that the open hand is built from.
 
-Everything here and in the other build steps is in millimetres, in the frame (forward to the fingers, radial to the thumb side, dorsal to the
-back of the hand), wrist joint at 0. `to_metres` gives the exported frame: fingers -X, palm -Y, thumb +Z, wrist joint at x = 0.1 m.
+Everything here and in the other build steps is in millimetres, in the frame (forward to the fingers, radial to the thumb side, dorsal to
+the back of the hand), wrist joint at 0. `to_metres` gives the exported frame: fingers -X, palm -Y, thumb +Z, wrist joint at x = 0.1 m.
 
-Bone lengths are the means of Buryanov and Kotiuk, Int J Morphol 28 (2010) 755 (66 adults). Where a bone begins, where it points and how thick
-a finger is were chosen by us against gross anthropometry (hand length 184 mm, breadth 83 mm at the knuckles).
+Bone lengths are the means of Buryanov and Kotiuk, Int J Morphol 28 (2010) 755 (66 adults). Where a bone begins, where it points and how
+thick a finger is were chosen by us against gross anthropometry (hand length 184 mm, breadth 83 mm at the knuckles).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FIRST_JOINT = {finger: 1 + 3 * i for i, finger in enumerate(MANO_FINGERS)}
 METACARPAL_MM = {"index": 68.1, "middle": 64.6, "ring": 58.0, "pinky": 53.7, "thumb": 46.2}
 PHALANGES_MM = {
     "index": (39.8, 22.4, 15.8 + 3.8),
-    "middle": (44.6, 26.3, 17.4 + 4.0),
+    "middle": (44.6, 26.3, 17.4 + 4.4),
     "ring": (41.4, 25.7, 17.3 + 4.0),
     "pinky": (32.7, 18.1, 16.0 + 3.7),
     "thumb": (46.2, 31.6, 21.7 + 5.7),
@@ -39,11 +39,11 @@ THUMB_DORSAL = (-0.45, 0.70, 0.55)
 """Where the thumb's nail looks; the pad then faces the index finger."""
 
 HALF_BREADTH_MM = {
-    "index": (10.9, 10.1, 8.8, 7.2),
-    "middle": (11.1, 10.2, 8.9, 7.3),
-    "ring": (10.4, 9.5, 8.3, 7.0),
-    "pinky": (9.3, 8.4, 7.4, 6.3),
-    "thumb": (13.4, 11.2, 10.8, 8.8),
+    "index": (11.3, 10.6, 9.2, 7.5),
+    "middle": (11.5, 10.7, 9.3, 7.6),
+    "ring": (10.8, 10.0, 8.8, 7.3),
+    "pinky": (9.6, 8.8, 7.8, 6.6),
+    "thumb": (13.6, 11.5, 11.1, 9.0),
 }
 """At the base, the PIP, the DIP and the tip; for the thumb at the MCP, before the IP, at the IP and the tip."""
 

@@ -1,7 +1,8 @@
 """Pose correctives: what linear blend skinning takes from a bent finger, given back by MANO-shaped blend shapes.
 
-The target moves a vertex that skinning brought too close to its finger's bones back to almost its rest distance. The target is unposed and
-fitted, vertex by vertex, by ridge regression on the rotation features of those joints that move the vertex.
+The primitives of the implicit surface move rigidly with their bones, so the surface can be posed: metacarpal heads stand out as knuckles
+in a fist, pads fill the creases. A skinned vertex near a joint is projected onto the posed surface, the step is unposed, and ridge
+regression finds it from the rotation features of the joints that move the vertex.
 """
 
 from __future__ import annotations
@@ -13,81 +14,71 @@ from jaxtyping import Float
 from occhand.hand.assets import HandParameters
 from occhand.hand.hand_layer import HandLayer
 from occhand.hand.prior import rotations_from_angles
-from occhand.hand.skeleton import MANO_FINGERS, TIP_JOINTS, HOUSE_FROM_HO3D
+from tools.open_hand.anatomy import METRES_FROM_MM, HandShape, to_mm
+from tools.open_hand.field import Field, hand_field
 
-POSES, HELD_OUT, RIDGE = 1200, 200, 2.0
-KEPT_DISTANCE, LARGEST_MOVE = 0.97, 0.0045
-"""Share of the rest distance to the bone that is restored, and the furthest a vertex is moved, metres."""
+GROUPS = ((1, 4, 7, 10), (2, 3, 5, 6, 8, 9, 11, 12), (13, 14, 15))
+"""Joints learnt together, all others at rest: knuckles (neighbours share a web), finger ends, thumb."""
+POSES_PER_GROUP, RIDGE = 400, 1.0
+LARGEST_MOVE_MM = 4.5
+BENDS_BELOW = 0.995
+"""A vertex that follows one bone by more than this share needs no corrective."""
 
 
-def random_angles(limits: Float[np.ndarray, "16 3 2"], count: int, seed: int) -> Float[np.ndarray, "count 16 3"]:
-    """Angles that fill the joints' limits: half of them with one closure for all joints, half joint by joint."""
+def group_angles(group: tuple[int, ...], limits: Float[np.ndarray, "16 3 2"], count: int, seed: int) -> Float[np.ndarray, "count 16 3"]:
+    """Angles that fill the limits of some joints: half of the poses flex them together, half one by one."""
     rng = np.random.default_rng(seed)
-    share = rng.uniform(0, 1, (count, 16, 3))
-    closure = rng.uniform(0, 1, (count, 1)) + 0.15 * rng.standard_normal((count, 16))
-    share[::2, :, 0] = np.clip(closure, 0, 1)[::2]
-    return limits[..., 0] + share * (limits[..., 1] - limits[..., 0])
+    joints = list(group)
+    share = rng.uniform(0, 1, (count, len(joints), 3))
+    together = rng.uniform(0, 1, (count, 1)) + rng.normal(0, 0.12, (count, len(joints)))
+    share[::2, :, 0] = np.clip(together, 0, 1)[::2]
+    angles = np.zeros((count, 16, 3))
+    angles[:, joints] = limits[joints, :, 0] + share * (limits[joints, :, 1] - limits[joints, :, 0])
+    return angles
 
 
-def _owners(weights: np.ndarray) -> np.ndarray:
-    """The finger (0-4) a vertex belongs to, -1 for the palm."""
-    members = np.stack([weights[:, 1 + 3 * i : 4 + 3 * i].sum(1) for i in range(5)], axis=1)
-    return np.where(members.max(1) > 0.3, members.argmax(1), -1)
-
-
-def _from_bones(vertices: np.ndarray, chains: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of finger vertices to their own bones, and the unit vector away from them.
+def lost_by_skinning(
+    vertices: Float[np.ndarray, "b n 3"], rotations: Float[np.ndarray, "b 16 3 3"], translations: Float[np.ndarray, "b 16 3"], field: Field
+) -> Float[np.ndarray, "b n 3"]:
+    """Steps from skinned vertices to the posed surface, mm, no longer than `LARGEST_MOVE_MM`.
 
     Args:
-        vertices: (B, 778, 3).
-        chains: (B, 5, 4, 3) joints and tip of each finger.
-        owners: Finger of each vertex, -1 for none.
+        vertices: Skinned, mm, build frame.
+        rotations: Of the bones, from rest.
+        translations: Of the bones, from rest.
+        field: Surface of the rest hand.
     """
-    best, away = np.full(vertices.shape[:2], np.inf), np.zeros(vertices.shape)
-    for finger in range(5):
-        mine = np.flatnonzero(owners == finger)
-        points = vertices[:, mine]
-        for k in range(3):
-            a, b = chains[:, finger, None, k], chains[:, finger, None, k + 1]
-            bone = b - a
-            t = np.clip(((points - a) * bone).sum(-1) / (bone * bone).sum(-1), 0, 1)
-            offset = points - a - t[..., None] * bone
-            distance = np.linalg.norm(offset, axis=-1)
-            closer = distance < best[:, mine]
-            best[:, mine] = np.where(closer, distance, best[:, mine])
-            away[:, mine] = np.where(closer[..., None], offset / np.maximum(distance[..., None], 1e-9), away[:, mine])
-    return best, away
-
-
-def finger_chains(joints: Float[np.ndarray, "b 21 3"]) -> Float[np.ndarray, "b 5 4 3"]:
-    """Joints and tip of each finger in MANO's finger order, from joints in the house order."""
-    house = {"thumb": 0, "index": 1, "middle": 2, "ring": 3, "pinky": 4}
-    return np.stack([joints[:, 1 + 4 * house[f] : 5 + 4 * house[f]] for f in MANO_FINGERS], axis=1)
+    steps = np.stack([field.posed(R, t).project(v, 3) - v for v, R, t in zip(vertices, rotations, translations, strict=True)])
+    length = np.linalg.norm(steps, axis=2, keepdims=True)
+    return steps * np.minimum(1, LARGEST_MOVE_MM / np.maximum(length, 1e-9))
 
 
 def fit_correctives(
     hand: HandParameters, axes: Float[np.ndarray, "16 3 3"], limits: Float[np.ndarray, "16 3 2"], seed: int = 0
 ) -> Float[np.ndarray, "778 3 135"]:
     """Displacements in metres per rotation feature (R - I of joints 1 to 15, row by row)."""
-    layer = HandLayer(hand).double()
-    angles = torch.from_numpy(random_angles(limits, POSES + HELD_OUT, seed))
-    angles[:, 0] = 0
-    rotations = rotations_from_angles(angles, torch.from_numpy(axes))
-    with torch.no_grad():
-        rest = layer(torch.eye(3).double().expand(1, 16, 3, 3), torch.zeros(1, 10).double())
-        posed = layer(rotations, torch.zeros(len(rotations), 10).double())
-    owners = _owners(hand.weights)
-    rest_distance, _ = _from_bones(rest.vertices.numpy(), finger_chains(rest.joints.numpy()), owners)
-    distance, away = _from_bones(posed.vertices.numpy(), finger_chains(posed.joints.numpy()), owners)
-    lost = np.where(owners >= 0, np.clip(KEPT_DISTANCE * np.where(owners >= 0, rest_distance, 0) - np.where(owners >= 0, distance, 0), 0, LARGEST_MOVE), 0)
-    blended = np.einsum("vj,bjac->bvac", hand.weights, posed.transforms.numpy()[:, :, :3, :3])
-    target = np.linalg.solve(blended, (lost[..., None] * away)[..., None])[..., 0]
-    features = (rotations[:, 1:] - torch.eye(3)).flatten(1).numpy()
-
+    layer, field = HandLayer(hand).double(), hand_field(HandShape())
+    rest_joints = layer.joint_template.numpy()
+    to_build = 1000 * METRES_FROM_MM.T
     posedirs = np.zeros((len(hand.v_template), 3, 135))
-    for v in np.flatnonzero(owners >= 0):
-        joints = np.flatnonzero(hand.weights[v, 1:] > 0.01)
-        columns = (9 * joints[:, None] + np.arange(9)).ravel()
-        A = features[:POSES, columns]
-        posedirs[v, :, columns] = np.linalg.solve(A.T @ A + RIDGE * np.eye(len(columns)), A.T @ target[:POSES, v])
+    for group in GROUPS:
+        angles = torch.from_numpy(group_angles(group, limits, POSES_PER_GROUP, seed))
+        rotations = rotations_from_angles(angles, torch.from_numpy(axes))
+        with torch.no_grad():
+            posed = layer(rotations, torch.zeros(len(rotations), 10).double())
+        R, t = posed.transforms.numpy()[:, :, :3, :3], posed.transforms.numpy()[:, :, :3, 3]
+        moved = hand.weights > 0.01
+        bends = np.flatnonzero(moved[:, list(group)].any(1) & (hand.weights.max(1) < BENDS_BELOW))
+        # Bone motions from rest in the build frame: x' = R (x - joint) + t, conjugated by the change of axes.
+        R_mm = to_build @ R @ to_build.T
+        t_mm = to_mm(t) - np.einsum("bjac,jc->bja", R_mm, to_mm(rest_joints))
+        steps = lost_by_skinning(to_mm(posed.vertices.numpy()[:, bends]), R_mm, t_mm, field) @ METRES_FROM_MM.T
+        blended = np.einsum("vj,bjac->bvac", hand.weights[bends], R)
+        target = np.linalg.solve(blended, steps[..., None])[..., 0]
+        features = (rotations - torch.eye(3)).flatten(2).numpy()
+        for i, v in enumerate(bends):
+            joints = np.array([j for j in group if moved[v, j]])
+            A = features[:, joints].reshape(len(features), -1)
+            solved = np.linalg.solve(A.T @ A + RIDGE * np.eye(A.shape[1]), A.T @ target[:, i])
+            posedirs[v][:, (9 * (joints[:, None] - 1) + np.arange(9)).ravel()] = solved.T
     return posedirs

@@ -1,8 +1,8 @@
 """The implicit surface of the hand: about 70 capsules and ellipsoids, smoothly joined.
 
 The value is a distance in mm near the surface, negative inside. A hand is a short program for two registers: primitives are joined to a
-`digit` or to the `body`, and a finished digit is joined to the body. The order of the joins matters, because a smooth minimum of three is not
-associative: the palm comes first, then thumb muscle, webs and hollow, then the fingers.
+`digit` or to the `body`, and a finished digit is joined to the body. The order of the joins matters, because a smooth minimum of three is
+not associative: the palm comes first, then thumb muscle, webs and hollow, then the fingers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from numba import njit
 
 from occhand.hand.skeleton import MANO_FINGERS
-from tools.open_hand.anatomy import HALF_BREADTH_MM, HandShape, dorsal, skeleton, unit
+from tools.open_hand.anatomy import FIRST_JOINT, HALF_BREADTH_MM, HandShape, dorsal, skeleton, unit
 
 CAPSULE, ELLIPSOID, JOIN_DIGIT = 0, 1, 2
 DORSAL = np.array([0.0, 0.0, 1.0])
@@ -23,30 +23,55 @@ DORSAL = np.array([0.0, 0.0, 1.0])
 class Field:
     """The surface of one hand shape.
 
-    Primitives are added by `capsule` and `ellipsoid`; `blend` is the width in mm over which a join is rounded.
+    Primitives are added by `capsule` and `ellipsoid`; `blend` is the width in mm over which a join is rounded, `bone` the joint of
+    MANO's tree that a primitive moves with.
     """
 
     def __init__(self) -> None:
         self._kinds: list[tuple[int, int, int]] = []
+        self._bones: list[tuple[int, int]] = []
         self._numbers: list[np.ndarray] = []
         self.to_digit = False
 
-    def _add(self, kind: int, blend: float, numbers: np.ndarray, sign: int = 1) -> None:
+    def _add(self, kind: int, blend: float, numbers: np.ndarray, bones: tuple[int, int] = (0, 0), sign: int = 1) -> None:
         row = np.zeros(17)
         row[0] = blend
         row[1 : 1 + len(numbers)] = numbers
         self._kinds.append((kind, int(self.to_digit), sign))
+        self._bones.append(bones)
         self._numbers.append(row)
 
     def capsule(
-        self, a: np.ndarray, b: np.ndarray, radius_a: float, radius_b: float, blend: float, flat: float = 1.0, up: np.ndarray = DORSAL
+        self,
+        a: np.ndarray,
+        b: np.ndarray,
+        radii: tuple[float, float],
+        blend: float,
+        bone: int | tuple[int, int] = 0,
+        flat: float = 1.0,
+        up: np.ndarray = DORSAL,
     ) -> None:
-        """A rod from a to b whose radius runs linearly; `flat` < 1 presses it along `up`."""
-        self._add(CAPSULE, blend, np.concatenate([a, b, [radius_a, radius_b, 1 / flat - 1], up]))
+        """A rod from a to b whose radius runs linearly; `flat` < 1 presses it along `up`. Its ends may move with two bones."""
+        self._add(CAPSULE, blend, np.concatenate([a, b, radii, [1 / flat - 1], up]), (bone, bone) if isinstance(bone, int) else bone)
 
-    def ellipsoid(self, centre: np.ndarray, axes: np.ndarray, radii: np.ndarray, blend: float, cut: bool = False) -> None:
+    def ellipsoid(self, centre: np.ndarray, axes: np.ndarray, radii: np.ndarray, blend: float, bone: int = 0, cut: bool = False) -> None:
         """An ellipsoid with the rows of `axes`; `cut` takes it away instead."""
-        self._add(ELLIPSOID, blend, np.concatenate([centre, axes.reshape(9), radii]), -1 if cut else 1)
+        self._add(ELLIPSOID, blend, np.concatenate([centre, axes.reshape(9), radii]), (bone, bone), -1 if cut else 1)
+
+    def posed(self, rotations: Float[np.ndarray, "16 3 3"], translations: Float[np.ndarray, "16 3"]) -> Field:
+        """The same primitives moved with their bones, each taking x to R x + t."""
+        field = Field()
+        field._kinds, field._bones = self._kinds, self._bones
+        for (kind, _, _), (first, second), row in zip(self._kinds, self._bones, self._numbers, strict=True):
+            R, moved = rotations[first], row.copy()
+            moved[1:4] = R @ row[1:4] + translations[first]
+            if kind == CAPSULE:
+                moved[4:7] = rotations[second] @ row[4:7] + translations[second]
+                moved[10:13] = R @ row[10:13]
+            elif kind == ELLIPSOID:
+                moved[4:13] = (row[4:13].reshape(3, 3) @ R.T).ravel()
+            field._numbers.append(moved)
+        return field
 
     def join_digit(self, blend: float) -> None:
         """Join the finished digit to the body."""
@@ -65,7 +90,9 @@ class Field:
         """Signed distance and its gradient by central differences."""
         return _gradients(np.ascontiguousarray(points, dtype=np.float64), *self.program)
 
-    def project(self, points: Float[np.ndarray, "n 3"], steps: int, in_plane: Float[np.ndarray, "n"] | None = None) -> Float[np.ndarray, "n 3"]:
+    def project(
+        self, points: Float[np.ndarray, "n 3"], steps: int, in_plane: Float[np.ndarray, "n"] | None = None
+    ) -> Float[np.ndarray, "n 3"]:
         """Newton steps onto the surface; points flagged by `in_plane` (1 or 0) keep their forward coordinate."""
         points = np.array(points, dtype=np.float64)
         for _ in range(steps):
@@ -168,7 +195,9 @@ def hand_field(shape: HandShape) -> Field:
     _pads_and_webs(field, shape, chains)
     field.to_digit = True
     for i, finger in enumerate(MANO_FINGERS):
-        breadth = np.array(HALF_BREADTH_MM[finger]) * shape.finger_breadth[i] * np.array([1, 1, 0.5 + 0.5 * shape.tip_breadth, shape.tip_breadth])
+        breadth = (
+            np.array(HALF_BREADTH_MM[finger]) * shape.finger_breadth[i] * np.array([1, 1, 0.5 + 0.5 * shape.tip_breadth, shape.tip_breadth])
+        )
         if finger == "thumb":
             _thumb(field, chains[finger], breadth, shape.finger_breadth[i])
         else:
@@ -185,28 +214,29 @@ def _on_palm(shape: HandShape, finger: str) -> np.ndarray:
 
 
 def _palm(field: Field, shape: HandShape, chains: dict[str, np.ndarray]) -> None:
-    for finger, (base, head) in METACARPAL_RADIUS_MM.items():
-        depth = shape.palm_depth
-        field.capsule(_on_palm(shape, finger), chains[finger][0] + np.array([-3, 0, -1.5]), base * depth, head * depth, blend=13)
+    for finger, radii in METACARPAL_RADIUS_MM.items():
+        base, head = (r * shape.palm_depth for r in radii)
+        field.capsule(_on_palm(shape, finger), chains[finger][0] + np.array([-3, 0, -1.5]), (base, head), blend=13)
     breadth = shape.palm_breadth
-    field.capsule(np.array([-60.0, 0, -3]), np.array([14.0, 0, -3]), 28.5 * breadth, 28.0 * breadth, blend=20, flat=0.70)
+    field.capsule(np.array([-60.0, 0, -3]), np.array([14.0, 0, -3]), (28.5 * breadth, 28.0 * breadth), blend=20, flat=0.70)
 
 
 def _thumb_base(field: Field, shape: HandShape, chains: dict[str, np.ndarray]) -> None:
-    """Thumb metacarpal, ball of the thumb, first web, ball of the pinky finger."""
-    thumb, muscle = chains["thumb"], shape.thenar
+    """Thumb metacarpal, ball of the thumb, first web, ball of the little finger."""
+    thumb, muscle, bone = chains["thumb"], shape.thenar, FIRST_JOINT["thumb"]
     # The ball blends into the metacarpal before both blend into the palm, hence the digit register.
     field.to_digit = True
-    field.capsule(thumb[0] * 0.9 + np.array([0, -3, -1]), thumb[1], 14.5 * muscle, 12.0 * shape.finger_breadth[4], blend=0)
+    radii = 14.5 * muscle, 12.0 * shape.finger_breadth[4]
+    field.capsule(thumb[0] * 0.9 + np.array([0, -3, -1]), thumb[1], radii, blend=0, bone=(0, bone))
     ball = 0.48 * thumb[0] + 0.52 * thumb[1] + np.array([0, -9, -5])
-    field.ellipsoid(ball, _axes(thumb[1] - thumb[0], -DORSAL), np.array([31, 16.5, 14]) * muscle, blend=12)
+    field.ellipsoid(ball, _axes(thumb[1] - thumb[0], -DORSAL), np.array([31, 16.5, 14]) * muscle, blend=12, bone=bone)
     field.join_digit(blend=14)
     field.to_digit = False
     web_thumb = 0.30 * thumb[0] + 0.70 * thumb[1] + np.array([0, 0, 1])
     web_index = 0.35 * _on_palm(shape, "index") + 0.65 * chains["index"][0] + np.array([0, 2, -4])
-    field.capsule(web_thumb, web_index, 7.0, 8.0, blend=16)
+    field.capsule(web_thumb, web_index, (7.0, 8.0), blend=16, bone=(bone, 0))
     base, head = _on_palm(shape, "pinky"), chains["pinky"][0]
-    ball = 0.5 * base + 0.5 * head + np.array([-4, -2, -7])
+    ball = 0.5 * base + 0.5 * head + np.array([-6, -4, -7])
     field.ellipsoid(ball, _axes(head - base, -DORSAL), np.array([30, 13, 12.5]) * shape.hypothenar, blend=12)
 
 
@@ -217,7 +247,7 @@ def _pads_and_webs(field: Field, shape: HandShape, chains: dict[str, np.ndarray]
         field.ellipsoid(0.5 * (chains[a][0] + chains[b][0]) + np.array([-7, 0, -7]), np.eye(3), np.array([12.0, 11, 7.5]), blend=8)
     for a, b, reach in neighbours:
         web_a, web_b = ((1 - reach) * chains[f][0] + reach * chains[f][1] + np.array([-6, 0, -3]) for f in (a, b))
-        field.capsule(web_a, web_b, 6.5, 6.5, blend=9)
+        field.capsule(web_a, web_b, (6.5, 6.5), blend=9, bone=(FIRST_JOINT[a], FIRST_JOINT[b]))
         field.ellipsoid(0.5 * (chains[a][0] + chains[b][0]) + np.array([2, 0, -3]), np.eye(3), np.array([13.0, 9, 9]), blend=9)
     hollow = (chains["index"][0] + chains["middle"][0] + chains["ring"][0]) / 3 * np.array([0.62, 1, 1]) + np.array([0, -2, -27])
     field.ellipsoid(hollow, np.eye(3), np.array([30, 19, 13.5]), blend=9, cut=True)
@@ -227,35 +257,39 @@ def _pads_and_webs(field: Field, shape: HandShape, chains: dict[str, np.ndarray]
 
 def _finger(field: Field, finger: str, chain: np.ndarray, r: np.ndarray) -> None:
     """Two capsules per phalanx with a slight waist, palmar pads, a dorsal bump at the PIP."""
-    up = dorsal(finger, chain)
-    along = unit(chain[3] - chain[0])
+    up, along, bone = dorsal(finger, chain), unit(chain[3] - chain[0]), FIRST_JOINT[finger]
     lengths = np.linalg.norm(np.diff(chain, axis=0), axis=1)
     mcp, pip, dip, tip = chain
-    middle = 0.5 * (mcp + pip)
-    waist = 0.485 * (r[0] + r[1])
-    field.capsule(mcp - 4 * along - up, middle, r[0], waist, blend=0, flat=0.94, up=up)
-    field.capsule(middle, pip, waist, 0.96 * r[1], blend=3, flat=0.92, up=up)
-    field.ellipsoid(0.52 * mcp + 0.48 * pip - 3.2 * up, _axes(pip - mcp, up), np.array([0.42 * lengths[0], 0.80 * r[0], 0.78 * r[0]]), blend=5)
-    middle = 0.5 * (pip + dip)
-    waist = 0.468 * (r[1] + r[2])
-    field.capsule(pip, middle, 0.97 * r[1], waist, blend=3, flat=0.90, up=up)
-    field.capsule(middle, dip, waist, 0.97 * r[2], blend=3, flat=0.87, up=up)
-    field.ellipsoid(0.5 * (pip + dip) - 2.2 * up, _axes(dip - pip, up), np.array([0.45 * lengths[1], 0.86 * r[2], 0.84 * r[2]]), blend=4)
+
+    middle, waist = 0.5 * (mcp + pip), 0.485 * (r[0] + r[1])
+    field.capsule(mcp - 4 * along - up, middle, (r[0], waist), blend=0, bone=bone, flat=0.94, up=up)
+    field.capsule(middle, pip, (waist, 0.96 * r[1]), blend=3, bone=bone, flat=0.92, up=up)
+    pad = np.array([0.42 * lengths[0], 0.80 * r[0], 0.78 * r[0]])
+    field.ellipsoid(0.52 * mcp + 0.48 * pip - 3.2 * up, _axes(pip - mcp, up), pad, blend=5, bone=bone)
+
+    middle, waist = 0.5 * (pip + dip), 0.468 * (r[1] + r[2])
+    field.capsule(pip, middle, (0.97 * r[1], waist), blend=3, bone=bone + 1, flat=0.90, up=up)
+    field.capsule(middle, dip, (waist, 0.97 * r[2]), blend=3, bone=bone + 1, flat=0.87, up=up)
+    pad = np.array([0.45 * lengths[1], 0.86 * r[2], 0.84 * r[2]])
+    field.ellipsoid(middle - 2.2 * up, _axes(dip - pip, up), pad, blend=4, bone=bone + 1)
+
     end = unit(tip - dip)
-    field.capsule(dip, tip - r[3] * end, 0.96 * r[2], r[3], blend=3, flat=0.82, up=up)
-    pad = 0.42 * dip + 0.58 * tip - 1.8 * up - 1.5 * end
-    field.ellipsoid(pad, _axes(end, up), np.array([0.51 * lengths[2], 1.08 * r[3], 0.92 * r[3]]), blend=4)
-    field.ellipsoid(pip + 2.2 * up, _axes(along, up), np.array([7.5, 0.80 * r[1], 0.72 * r[1]]), blend=5)
+    field.capsule(dip, tip - r[3] * end, (0.96 * r[2], r[3]), blend=3, bone=bone + 2, flat=0.82, up=up)
+    pad = np.array([0.51 * lengths[2], 1.08 * r[3], 0.92 * r[3]])
+    field.ellipsoid(0.42 * dip + 0.58 * tip - 1.8 * up - 1.5 * end, _axes(end, up), pad, blend=4, bone=bone + 2)
+    field.ellipsoid(pip + 2.2 * up, _axes(along, up), np.array([7.5, 0.80 * r[1], 0.72 * r[1]]), blend=5, bone=bone)
     field.join_digit(blend=6)
 
 
 def _thumb(field: Field, chain: np.ndarray, r: np.ndarray, breadth: float) -> None:
-    up = dorsal("thumb", chain)
+    up, bone = dorsal("thumb", chain), FIRST_JOINT["thumb"]
     _, mcp, ip, tip = chain
     end = unit(tip - ip)
-    field.capsule(mcp, ip, 0.93 * r[0], 0.93 * r[1], blend=0, flat=0.92, up=up)
-    field.capsule(ip, tip - r[3] * end, 0.97 * r[1], r[3], blend=4, flat=0.80, up=up)
-    field.ellipsoid(0.45 * ip + 0.55 * tip - 2.6 * up - end, _axes(end, up), np.array([13, 9.4, 7]) * breadth, blend=5)
-    field.ellipsoid(0.5 * (mcp + ip) - 4 * up, _axes(ip - mcp, up), np.array([13, 8.5, 7]) * breadth, blend=6)
-    field.ellipsoid(mcp + 3.5 * up, _axes(ip - mcp, up), np.array([9, 9, 8]), blend=6)
+    field.capsule(mcp, ip, (0.93 * r[0], 0.93 * r[1]), blend=0, bone=bone + 1, flat=0.92, up=up)
+    field.capsule(ip, tip - r[3] * end, (0.97 * r[1], r[3]), blend=4, bone=bone + 2, flat=0.80, up=up)
+    pad = np.array([13, 9.4, 7]) * breadth
+    field.ellipsoid(0.45 * ip + 0.55 * tip - 2.6 * up - end, _axes(end, up), pad, blend=5, bone=bone + 2)
+    pad = np.array([13, 8.5, 7]) * breadth
+    field.ellipsoid(0.5 * (mcp + ip) - 4 * up, _axes(ip - mcp, up), pad, blend=6, bone=bone + 1)
+    field.ellipsoid(mcp + 3.5 * up, _axes(ip - mcp, up), np.array([9, 9, 8]), blend=6, bone=bone)
     field.join_digit(blend=9)

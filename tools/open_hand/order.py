@@ -8,8 +8,13 @@ from jaxtyping import Float, Int
 from occhand.hand.skeleton import FINGERS
 from tools.open_hand.mesh import boundary_loop
 
-TIP_LISTS = {"thumb": (745, 744, 728), "index": (317, 320, 333, 353), "middle": (444, 443, 445, 442), "ring": (556, 555, 554, 576),
-             "pinky": (673, 672, 671, 694)}
+TIP_LISTS = {
+    "thumb": (745, 744, 728),
+    "index": (317, 320, 333, 353),
+    "middle": (444, 443, 445, 442),
+    "ring": (556, 555, 554, 576),
+    "pinky": (673, 672, 671, 694),
+}
 """Per finger: the entry nearest to the tip (manopth's list), then those of the other lists (see `occhand.hand.skeleton`)."""
 WRIST_LOOP = (234, 239, 279, 215, 214, 121, 78, 79, 108, 120, 119, 117, 118, 122, 38, 92)
 """In the direction of the mesh's own edges; the faces with which handobjectconsist and manotorch close MANO's wrist run the other way."""

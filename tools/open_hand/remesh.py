@@ -1,8 +1,8 @@
 """From the implicit surface to exactly 778 vertices, 1538 faces and one open wrist loop of 16 edges.
 
-Marching cubes, then rounds of collapse, split, flip and tangential relaxation onto the surface (Botsch and Kobbelt 2004), with a target edge
-length that is finer on the fingers and, along a finger, finer still at its joints, so that creases get rings of vertices. A factor on the
-target is steered to the vertex count; the last few edges are collapsed or split one by one.
+Marching cubes, then rounds of collapse, split, flip and tangential relaxation onto the surface (Botsch and Kobbelt 2004), with a target
+edge length that is finer on the fingers and, along a finger, finer still at its joints, so that creases get rings of vertices. A factor
+on the target is steered to the vertex count; the last few edges are collapsed or split one by one.
 """
 
 from __future__ import annotations
@@ -92,9 +92,7 @@ def extract(field: Field, step_mm: float) -> tuple[Float[np.ndarray, "v 3"], Int
     return vertices, faces.astype(np.int64)
 
 
-def _relaxed(
-    points: np.ndarray, faces: np.ndarray, field: Field, chains: dict[str, np.ndarray], rounds: int
-) -> np.ndarray:
+def _relaxed(points: np.ndarray, faces: np.ndarray, field: Field, chains: dict[str, np.ndarray], rounds: int) -> np.ndarray:
     """Move vertices to the middle of their neighbours along the surface; the wrist loop along its own curve."""
     edges, loop = mesh_edges(faces), np.array(boundary_loop(faces))
     both = np.concatenate([edges, edges[:, ::-1]])
@@ -138,7 +136,9 @@ def _split_long(mesh: EditableMesh, points: np.ndarray, size: Sizing) -> None:
         mesh.split(*edges[i].tolist())
 
 
-def _adjust_count(points: np.ndarray, faces: np.ndarray, chains: dict[str, np.ndarray], boundary: bool) -> tuple[np.ndarray, np.ndarray, bool]:
+def _adjust_count(
+    points: np.ndarray, faces: np.ndarray, chains: dict[str, np.ndarray], boundary: bool
+) -> tuple[np.ndarray, np.ndarray, bool]:
     """One collapse or split towards the exact number of boundary or of all vertices; False when it is reached."""
     loop = set(boundary_loop(faces))
     excess = len(loop) - WRIST_LOOP if boundary else len(points) - VERTEX_COUNT

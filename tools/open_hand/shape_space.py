@@ -1,8 +1,8 @@
 """Ten shape components: overall size, then nine of hands brought to one size.
 
-Hands are sampled by drawing the factors of `HandShape`; the template's vertices follow bone by bone and are projected onto each new surface,
-so they keep their meaning. A sample is divided by its size (its least-squares scale to the template about the wrist): what is left is square
-to the template, so size and form are separate components by construction, and a size is drawn independently of the form.
+Hands are sampled by drawing the factors of `HandShape`; the template's vertices follow bone by bone and are projected onto each new
+surface, so they keep their meaning. A sample is divided by its size (its least-squares scale to the template about the wrist): what is
+left is square to the template, so size and form are separate components by construction, and a size is drawn independently of the form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tools.open_hand.field import hand_field
 
 SAMPLES = 320
 HAND_LENGTH_SD_MM = 11.0
-"""Wrist to middle fingertip, over adults (ACOPLA95 as quoted by others: 183 +- 10 mm men, 166 +- 8 mm women, so a little wide on purpose)."""
+"""Wrist to middle fingertip, over adults (ACOPLA95, quoted second-hand: 183 +- 10 mm men, 166 +- 8 mm women)."""
 
 
 @dataclass(frozen=True)

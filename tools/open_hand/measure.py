@@ -1,0 +1,125 @@
+"""What the finished hand measures: `python -m tools.open_hand.measure` prints the table of its documentation."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from occhand.hand.assets import OPEN_HAND
+from occhand.hand.hand_layer import HandLayer, load_hand
+from occhand.hand.prior import rotations_from_angles
+from occhand.hand.skeleton import MANO_JOINT_NAMES
+from tools.open_hand.anatomy import HandShape, to_mm
+from tools.open_hand.field import hand_field
+from tools.open_hand.intersect import self_intersections
+from tools.open_hand.mesh import boundary_loop, mesh_edges, triangle_quality
+
+
+def capped_volume(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> float:
+    """Volume with the wrist loop closed by a fan, in the cube of the vertices' unit."""
+    loop = boundary_loop(faces)
+    fan = [(loop[(i + 1) % len(loop)], loop[i], len(vertices)) for i in range(len(loop))]
+    closed = np.concatenate([faces, fan])
+    points = np.concatenate([vertices, vertices[loop].mean(0, keepdims=True)])
+    a, b, c = (points[closed[:, i]] for i in range(3))
+    return float((a * np.cross(b, c)).sum() / 6)
+
+
+def pose_vertices(hand: HandLayer, angles: Float[np.ndarray, "b 16 3"], axes: Float[np.ndarray, "16 3 3"]) -> Float[np.ndarray, "b 778 3"]:
+    """Vertices of the mean hand at anatomical joint angles, metres."""
+    with torch.no_grad():
+        return hand(rotations_from_angles(torch.from_numpy(angles), torch.from_numpy(axes)), torch.zeros(len(angles), 10)).vertices.numpy()
+
+
+def volume_changes(hand: HandLayer, angles: Float[np.ndarray, "b 16 3"], axes: Float[np.ndarray, "16 3 3"]) -> Float[np.ndarray, "b"]:
+    """Relative change of the capped volume from rest."""
+    faces = hand.faces.numpy()
+    rest = capped_volume(hand.v_template.numpy().astype(np.float64), faces)
+    return np.array([capped_volume(v.astype(np.float64), faces) / rest - 1 for v in pose_vertices(hand, angles, axes)])
+
+
+def bent(joint: str, flexion_deg: float) -> Float[np.ndarray, "16 3"]:
+    """Angles of a hand with one joint flexed."""
+    angles = np.zeros((16, 3), np.float32)
+    angles[MANO_JOINT_NAMES.index(joint), 0] = np.deg2rad(flexion_deg)
+    return angles
+
+
+def hand_lengths(hand: HandLayer, betas: Float[np.ndarray, "b 10"]) -> Float[np.ndarray, "b"]:
+    """Wrist joint to the tip of the middle finger along the flat hand, metres."""
+    with torch.no_grad():
+        identity = torch.eye(3).expand(len(betas), 16, 3, 3)
+        joints = hand(identity, torch.from_numpy(betas.astype(np.float32))).joints
+    return (joints[:, 12] - joints[:, 0]).norm(dim=-1).numpy()
+
+
+def flipped_faces(vertices: Float[np.ndarray, "v 3"], rest: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> int:
+    """How many faces look the other way than in `rest`."""
+
+    def normals(points: np.ndarray) -> np.ndarray:
+        return np.cross(points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]])
+
+    return int(((normals(vertices) * normals(rest)).sum(1) <= 0).sum())
+
+
+def shapes_within(sd: float, count: int, seed: int = 0) -> Float[np.ndarray, "b 10"]:
+    """Each component at -sd and +sd alone, then random shapes inside that range."""
+    alone = sd * np.concatenate([np.eye(10), -np.eye(10)])
+    return np.concatenate([alone, np.clip(np.random.default_rng(seed).standard_normal((count, 10)), -sd, sd)])
+
+
+def measure(path: Path) -> list[tuple[str, str]]:
+    """Rows of the documentation's table."""
+    hand = load_hand(path)
+    with np.load(path) as arrays:
+        axes, names, key_poses = arrays["joint_axes"], arrays["key_pose_names"].tolist(), arrays["key_poses"]
+        weights, posedirs, shapedirs = arrays["weights"], arrays["posedirs"], arrays["shapedirs"]
+    faces, rest = hand.faces.numpy(), hand.v_template.numpy().astype(np.float64)
+    quality = triangle_quality(rest, faces)
+    off_field = np.abs(hand_field(HandShape()).distance(to_mm(rest))).max()
+    fist = key_poses[names.index("fist")]
+    posed = np.stack([*(bent(f"{f}2", 90) for f in ("index", "middle", "ring", "pinky")), bent("index1", 80), fist])
+    volume = 100 * volume_changes(hand, posed, axes)
+    lengths = 1e3 * hand_lengths(hand, np.random.default_rng(1).standard_normal((4000, 10)))
+    shapes = rest + np.einsum("vak,bk->bva", shapedirs, shapes_within(2.5, 40))
+    crossings = [len(self_intersections(v, faces)) for v in shapes]
+    flips = [flipped_faces(v, rest, faces) for v in shapes]
+    return [
+        ("vertices, faces, edges, wrist loop", f"{len(rest)}, {len(faces)}, {len(mesh_edges(faces))}, {len(boundary_loop(faces))}"),
+        (
+            "triangle quality, smallest / 5th percentile / mean",
+            f"{quality.min():.2f} / {np.percentile(quality, 5):.2f} / {quality.mean():.2f}",
+        ),
+        ("largest distance of a vertex from the implicit surface", f"{off_field:.4f} mm"),
+        ("faces that cross in rest", f"{len(self_intersections(rest, faces))}"),
+        ("faces that cross, faces flipped, in 60 shapes within 2.5 SD", f"{sum(crossings)}, {sum(flips)}"),
+        ("volume with 36 mm of wrist", f"{1e6 * capped_volume(rest, faces):.0f} cm3"),
+        ("volume change, PIP of index, middle, ring, pinky at 90 degrees", " / ".join(f"{v:.1f}" for v in volume[:4]) + " %"),
+        ("volume change, index MCP at 80 degrees", f"{volume[4]:.1f} %"),
+        ("volume change, fist", f"{volume[5]:.1f} %"),
+        ("hand length over betas ~ N(0, 1)", f"{lengths.mean():.1f} mm, SD {lengths.std():.1f} mm"),
+        ("joints that move a vertex, mean / most", f"{(weights > 0).sum(1).mean():.1f} / {(weights > 0).sum(1).max()}"),
+        ("largest pose corrective over the key poses", f"{_largest_corrective(posedirs, key_poses, axes):.1f} mm"),
+    ]
+
+
+def _largest_corrective(posedirs: np.ndarray, angles: np.ndarray, axes: np.ndarray) -> float:
+    rotations = rotations_from_angles(torch.from_numpy(angles), torch.from_numpy(axes)).numpy()
+    features = (rotations[:, 1:] - np.eye(3)).reshape(len(angles), -1)
+    return float(1e3 * np.linalg.norm(np.einsum("vaf,bf->bva", posedirs, features), axis=2).max())
+
+
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m tools.open_hand.measure", description=__doc__)
+    parser.add_argument("--hand", type=Path, default=OPEN_HAND, help="hand file to measure (default: the package's)")
+    for name, value in measure(parser.parse_args().hand):
+        print(f"| {name} | {value} |")
+
+
+if __name__ == "__main__":
+    main()
