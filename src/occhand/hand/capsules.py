@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from occhand.hand.skeleton import FINGERS
 
 _PALM_SPAN = (0.35, 0.95)
 """Stretch of the line wrist to MCP that a palm capsule covers."""
-_PROXIMAL_SPAN = {"thumb": (0.35, 1.0), "finger": (0.5, 1.0)}
-"""Distal part of the first free phalanx: its base lies in the web, in touch with its neighbour by nature."""
+_FREE_FROM = (0.5, 0.35)
+"""Where along a finger's, and the thumb's, first free phalanx its capsule begins: the base lies in the web, in touch by nature."""
 
 
 def surface_distance(
@@ -93,49 +94,69 @@ def fit_capsules(
         tips_rest: Thumb to pinky.
         axes: From `occhand.hand.prior.joint_axes`.
     """
-    names, joint, ends, radii = [], [], [], []
-
-    def section(point: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, float]:
-        reach = surface_distance(np.tile(point, (2 * len(directions), 1)), np.concatenate([directions, -directions]), vertices, faces)
-        plus, minus = np.split(reach, 2)
-        return point + ((plus - minus) / 2) @ directions, float((plus + minus).mean() / 2)
-
-    def add(name: tuple[str, int], carrier: int, a: np.ndarray, b: np.ndarray, span: tuple[float, float], directions: np.ndarray) -> None:
-        # Sections at a quarter and three quarters of the span keep clear of joints and tips; the line through them is extended to the span.
-        low, high = span
-        quarters = low + (high - low) * np.array([0.25, 0.75])
-        (centre0, radius0), (centre1, radius1) = (section(a + (b - a) * q, directions) for q in quarters)
-        ends_ = np.stack([1.5 * centre0 - 0.5 * centre1, 1.5 * centre1 - 0.5 * centre0])
-        names.append(name)
-        joint.append(carrier)
-        ends.append(ends_)
-        radii.append((1.5 * radius0 - 0.5 * radius1, 1.5 * radius1 - 0.5 * radius0))
-
-    for finger, tip in zip(FINGERS, tips_rest, strict=True):
-        first = first_joint(finger)
-        chain = np.concatenate([joints_rest[first : first + 3], tip[None]])
-        is_thumb = finger == "thumb"
-        for k in range(3):
-            a, b, span = chain[k], chain[k + 1], (0.0, 1.0)
-            if k == int(is_thumb):
-                span = _PROXIMAL_SPAN["thumb" if is_thumb else "finger"]
-            if k == 2:  # the round end reaches one radius beyond the axis
-                length = np.linalg.norm(b - a)
-                radius = section(a + 0.7 * (b - a), axes[first + 2, :2])[1]
-                span = (0.0, 1 - radius / length)
-            # Where a digit grows out of the hand, sideways rays would run on into its neighbour.
-            is_free = k == 2 or (k == 1 and not is_thumb)
-            add((finger, k), first + k, a, b, span, axes[first + k, 0 if is_free else 1 : 2])
-        if not is_thumb:
-            add(("palm", first), 0, joints_rest[0], chain[0], _PALM_SPAN, axes[first, 1:2])
-    pairs = [(i, j) for i, j in combinations(range(len(names)), 2) if _may_collide(names[i], names[j])]
+    bones = _bones(joints_rest, tips_rest, axes)
+    fits = [_fit_capsule(bone, vertices, faces) for bone in bones]
+    pairs = [(i, j) for i, j in combinations(range(len(bones)), 2) if _may_collide(bones[i].name, bones[j].name)]
     return HandCapsules(
-        joint=torch.tensor(joint),
-        ends=torch.as_tensor(np.array(ends), dtype=dtype),
-        radii=torch.as_tensor(np.array(radii), dtype=dtype),
+        joint=torch.tensor([bone.joint for bone in bones]),
+        ends=torch.as_tensor(np.array([ends for ends, _ in fits]), dtype=dtype),
+        radii=torch.as_tensor(np.array([radii for _, radii in fits]), dtype=dtype),
         pairs=torch.tensor(pairs),
         joints_rest=torch.as_tensor(joints_rest, dtype=dtype),
     )
+
+
+class _Bone(NamedTuple):
+    name: tuple[str, int]
+    """Digit, or the palm, and the bone's number in it."""
+    joint: int
+    start: Float[np.ndarray, "3"]
+    end: Float[np.ndarray, "3"]
+    span: tuple[float, float]
+    """Stretch from start to end that the capsule's axis covers."""
+    across: Float[np.ndarray, "directions 3"]
+    """Both ways along these, rays measure the cross-section."""
+
+
+def _bones(joints: Float[np.ndarray, "16 3"], tips: Float[np.ndarray, "5 3"], axes: Float[np.ndarray, "16 3 3"]) -> list[_Bone]:
+    bones = []
+    for finger, tip in zip(FINGERS, tips, strict=True):
+        first = first_joint(finger)
+        chain = [*joints[first : first + 3], tip]
+        root = 1 if finger == "thumb" else 0  # the first free phalanx
+        for k in range(3):
+            span = (0.0, 1.0)
+            if k == root:
+                span = (_FREE_FROM[finger == "thumb"], 1.0)
+            # Where a digit grows out of the hand, sideways rays would run on into its neighbour.
+            across = axes[first + k, :2] if k > root else axes[first + k, 1:2]
+            bones.append(_Bone((finger, k), first + k, chain[k], chain[k + 1], span, across))
+        if finger != "thumb":
+            bones.append(_Bone(("palm", first), 0, joints[0], chain[0], _PALM_SPAN, axes[first, 1:2]))
+    return bones
+
+
+def _fit_capsule(
+    bone: _Bone, vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
+) -> tuple[Float[np.ndarray, "2 3"], Float[np.ndarray, "2"]]:
+    """Ends and radii of the capsule through two cross-sections, a quarter of the span from either end and so clear of joints and tips."""
+    low, high = bone.span
+    if bone.name[1] == 2:  # the round end reaches a radius beyond the axis
+        _, (radius,) = _sections(bone, np.array([0.7]), vertices, faces)
+        high -= radius / float(np.linalg.norm(bone.end - bone.start))
+    centres, radii = _sections(bone, low + (high - low) * np.array([0.25, 0.75]), vertices, faces)
+    extend = np.array([[1.5, -0.5], [-0.5, 1.5]])
+    return extend @ centres, extend @ radii
+
+
+def _sections(
+    bone: _Bone, along: Float[np.ndarray, "n"], vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
+    """Middle and mean half-width of the flesh at shares of a bone's length."""
+    points = bone.start + along[:, None] * (bone.end - bone.start)
+    origins, directions = np.repeat(points, len(bone.across), 0), np.tile(bone.across, (len(points), 1))
+    plus, minus = (surface_distance(origins, sign * directions, vertices, faces).reshape(len(points), -1) for sign in (1, -1))
+    return points + ((plus - minus) / 2) @ bone.across, ((plus + minus) / 2).mean(1)
 
 
 def _may_collide(one: tuple[str, int], other: tuple[str, int]) -> bool:
