@@ -1,4 +1,4 @@
-"""Build `open_hand.npz`: surface, mesh, skin, shape space, pose prior, pose correctives."""
+"""Build `open_hand.npz`: surface, mesh, skin, shape space, pose prior, pose correctives. Start reading at `build_hand`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,9 @@ def build_hand() -> dict[str, np.ndarray]:
 def save_hand(hand: dict[str, np.ndarray], path: Path) -> None:
     """Write the arrays in the precision of the package's file."""
     kinds = {"faces": np.int32, "parents": np.int64}
-    arrays = {key: value.astype(kinds.get(key, np.float32)) if value.dtype.kind != "U" else value for key, value in hand.items()}
+    arrays: dict[str, Any] = {
+        key: value.astype(kinds.get(key, np.float32)) if value.dtype.kind != "U" else value for key, value in hand.items()
+    }
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
 

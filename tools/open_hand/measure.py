@@ -13,10 +13,11 @@ from occhand.hand.assets import OPEN_HAND
 from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.hand.prior import rotations_from_angles
 from occhand.hand.skeleton import MANO_JOINT_NAMES
-from tools.open_hand.anatomy import HandShape, to_mm
+from tools.open_hand.anatomy import HandShape, skeleton, to_mm
 from tools.open_hand.field import hand_field
 from tools.open_hand.intersect import self_intersections
 from tools.open_hand.mesh import boundary_loop, mesh_edges, triangle_quality
+from tools.open_hand.shape_space import ShapeSpace, learn_shape_space
 
 
 def capped_volume(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> float:
@@ -90,21 +91,93 @@ def measure(path: Path) -> list[tuple[str, str]]:
     flips = [flipped_faces(v, rest, faces) for v in shapes]
     return [
         ("vertices, faces, edges, wrist loop", f"{len(rest)}, {len(faces)}, {len(mesh_edges(faces))}, {len(boundary_loop(faces))}"),
-        (
-            "triangle quality, smallest / 5th percentile / mean",
-            f"{quality.min():.2f} / {np.percentile(quality, 5):.2f} / {quality.mean():.2f}",
-        ),
+        ("triangle quality, smallest / mean", f"{quality.min():.2f} / {quality.mean():.2f}"),
         ("largest distance of a vertex from the implicit surface", f"{off_field:.4f} mm"),
         ("faces that cross in rest", f"{len(self_intersections(rest, faces))}"),
         ("faces that cross, faces flipped, in 60 shapes within 2.5 SD", f"{sum(crossings)}, {sum(flips)}"),
-        ("volume with 36 mm of wrist", f"{1e6 * capped_volume(rest, faces):.0f} cm3"),
+        ("breadth at the knuckles; of the middle finger's PIP and DIP", _breadths(to_mm(rest))),
+        ("volume with 26 mm of forearm", f"{1e6 * capped_volume(rest, faces):.0f} cm3"),
         ("volume change, PIP of index, middle, ring, pinky at 90 degrees", " / ".join(f"{v:.1f}" for v in volume[:4]) + " %"),
         ("volume change, index MCP at 80 degrees", f"{volume[4]:.1f} %"),
         ("volume change, fist", f"{volume[5]:.1f} %"),
         ("hand length over betas ~ N(0, 1)", f"{lengths.mean():.1f} mm, SD {lengths.std():.1f} mm"),
         ("joints that move a vertex, mean / most", f"{(weights > 0).sum(1).mean():.1f} / {(weights > 0).sum(1).max()}"),
-        ("largest pose corrective over the key poses", f"{_largest_corrective(posedirs, key_poses, axes):.1f} mm"),
+        ("largest pose corrective over the key poses, before skinning", f"{_largest_corrective(posedirs, key_poses, axes):.1f} mm"),
     ]
+
+
+def relearnt_shape_space(path: Path) -> ShapeSpace:
+    """The shape space of a hand file, sampled again from its template."""
+    with np.load(path) as arrays:
+        template, weights, faces = arrays["v_template"], arrays["weights"].astype(np.float64), arrays["faces"]
+    on_loop = np.zeros(len(template))
+    on_loop[boundary_loop(faces)] = 1
+    return learn_shape_space(to_mm(template.astype(np.float64)), weights, on_loop)
+
+
+def regressor_errors_mm(space: ShapeSpace, regressor: Float[np.ndarray, "16 v"]) -> Float[np.ndarray, "16"]:
+    """Mean distance of each regressed joint from the true one over the sampled hands, mm."""
+    regressed = np.einsum("jv,svc->sjc", regressor, space.vertices)
+    return np.linalg.norm(regressed - space.joints, axis=2).mean(0)
+
+
+def proportions(shape: HandShape) -> dict[str, float]:
+    """What one would call a hand by, from the factors it was made of."""
+    fingers, bones = shape.finger_length[:4], shape.segment_length[:4]
+    lengths = shape.finger_length * shape.segment_length.mean(1)
+    return {
+        "finger length": float(fingers.mean() * bones.mean()),
+        "finger breadth": float(shape.finger_breadth.mean()),
+        "palm length": shape.palm_length,
+        "palm breadth": shape.palm_breadth,
+        "palm depth": shape.palm_depth,
+        "thumb to fingers": float(lengths[4] / lengths[:4].mean()),
+        "index to ring": float(lengths[0] / lengths[3]),
+        "middle to others": float(lengths[1] / lengths[[0, 2, 3]].mean()),
+        "pinky to others": float(lengths[2] / lengths[[0, 1, 3]].mean()),
+        "proximal to end bones": float(bones[:, 0].mean() / bones[:, 1:].mean()),
+        "middle to last bone": float(bones[:, 1].mean() / bones[:, 2].mean()),
+        "fingertip breadth": shape.tip_breadth,
+        "ball of the thumb": shape.thenar,
+        "ball of the pinky": shape.hypothenar,
+    }
+
+
+def measure_shapes(path: Path) -> list[tuple[str, str]]:
+    """Rows that need the shape space again: what it explains, and what each component goes with (correlation in brackets)."""
+    space = relearnt_shape_space(path)
+    with np.load(path) as arrays:
+        errors = regressor_errors_mm(space, arrays["J_regressor"])
+        moves = 1e3 * np.sqrt((arrays["shapedirs"].astype(np.float64) ** 2).sum(1).mean(0))
+    values = np.array([list(proportions(shape).values()) for shape in space.shapes])
+    names = list(proportions(HandShape()))
+    correlation = np.corrcoef(space.betas.T, values.T)
+    among = np.abs(correlation[:10, :10] - np.eye(10)).max()
+    rows = [
+        ("variance that ten components hold", f"{100 * space.explained:.2f} %"),
+        ("variance of form, size apart, that components 2 to 10 hold", f"{100 * space.explained_form:.1f} %"),
+        ("largest correlation between two components", f"{among:.2f}"),
+        ("joint regressor error over the sampled hands, mean / worst joint", f"{errors.mean():.2f} / {errors.max():.2f} mm"),
+        ("component 1", f"size; {moves[0]:.2f} mm per unit"),
+    ]
+    for k in range(1, 10):
+        with_factor = correlation[k, 10:]
+        best = np.argsort(-np.abs(with_factor))[:3]
+        text = ", ".join(f"{names[i]} ({with_factor[i]:+.2f})" for i in best if abs(with_factor[i]) > 0.25)
+        rows.append((f"component {k + 1}", f"{text}; {moves[k]:.2f} mm per unit"))
+    return rows
+
+
+def _breadths(points: Float[np.ndarray, "v 3"]) -> str:
+    chains = skeleton(HandShape())
+    behind, ahead = chains["pinky"][0, 0] - 4, chains["middle"][0, 0]
+    not_thumb = points[:, 1] < chains["index"][0, 1] + 15
+    knuckles = points[(points[:, 0] > behind) & (points[:, 0] < ahead) & not_thumb]
+    text = f"{np.ptp(knuckles[:, 1]):.0f} mm"
+    for joint in chains["middle"][1:3]:
+        ring = points[(np.abs(points[:, 0] - joint[0]) < 3) & (np.abs(points[:, 1] - joint[1]) < 12)]
+        text += f"; {np.ptp(ring[:, 1]):.1f} mm"
+    return text
 
 
 def _largest_corrective(posedirs: np.ndarray, angles: np.ndarray, axes: np.ndarray) -> float:
@@ -117,7 +190,8 @@ def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m tools.open_hand.measure", description=__doc__)
     parser.add_argument("--hand", type=Path, default=OPEN_HAND, help="hand file to measure (default: the package's)")
-    for name, value in measure(parser.parse_args().hand):
+    path = parser.parse_args().hand
+    for name, value in measure(path) + measure_shapes(path):
         print(f"| {name} | {value} |")
 
 

@@ -30,6 +30,8 @@ class ShapeSpace:
     """Displacement per standard deviation."""
     explained: float
     """Share of the variance of all samples, size included, that the ten components hold."""
+    explained_form: float
+    """Share of the variance of form, size apart, that components 2 to 10 hold."""
     vertices: Float[np.ndarray, "samples v 3"]
     joints: Float[np.ndarray, "samples 16 3"]
     shapes: tuple[HandShape, ...]
@@ -121,11 +123,18 @@ def learn_shape_space(
     signs = np.sign((forms * points).sum((1, 2)) + 1e3 * _breadth_gain(forms, points, weights))
     components = np.concatenate([size_sd * points[None], forms * signs[:, None, None]])
     form_betas = flat @ directions[: NUM_BETAS - 1].T / deviations * signs
-    betas = np.concatenate([rng.standard_normal((SAMPLES, 1)), form_betas], axis=1)
+    # A size for each sample, uncorrelated with its form.
+    design = np.concatenate([np.ones((SAMPLES, 1)), form_betas], axis=1)
+    drawn = rng.standard_normal((SAMPLES, 1))
+    drawn -= design @ np.linalg.lstsq(design, drawn, rcond=None)[0]
+    betas = np.concatenate([drawn / drawn.std(), form_betas], axis=1)
     scale = (1 + size_sd * betas[:, 0])[:, None, None]
     size_variance = size_sd**2 * (points**2).sum()
     explained = (size_variance + variance[: NUM_BETAS - 1].sum()) / (size_variance + variance.sum())
-    return ShapeSpace(components.transpose(1, 2, 0), float(explained), form * scale, form_joints * scale, shapes, betas)
+    explained_form = variance[: NUM_BETAS - 1].sum() / variance.sum()
+    return ShapeSpace(
+        components.transpose(1, 2, 0), float(explained), float(explained_form), form * scale, form_joints * scale, shapes, betas
+    )
 
 
 def _breadth_gain(forms: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
