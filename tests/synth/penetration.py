@@ -60,8 +60,13 @@ def _open_loops(faces: np.ndarray) -> list[list[int]]:
 
 def _winding(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Turns of a closed surface around each point: 1 inside, 0 outside (Van Oosterom and Strackee 1983)."""
-    a, b, c = (triangles[None, :, k] - points[:, None] for k in range(3))
-    la, lb, lc = (np.linalg.norm(corner, axis=-1) for corner in (a, b, c))
-    volume = (a * np.cross(b, c)).sum(-1)
-    flat = la * lb * lc + (a * b).sum(-1) * lc + (b * c).sum(-1) * la + (c * a).sum(-1) * lb
+    corners = [triangles[None, :, k].transpose(2, 0, 1) - points.T[:, :, None] for k in range(3)]  # 3 points triangles
+
+    def dot(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+        return p[0] * q[0] + p[1] * q[1] + p[2] * q[2]
+
+    a, b, c = corners
+    la, lb, lc = (np.sqrt(dot(corner, corner)) for corner in corners)
+    volume = dot(a, np.cross(b, c, axis=0))
+    flat = la * lb * lc + dot(a, b) * lc + dot(b, c) * la + dot(c, a) * lb
     return np.arctan2(volume, flat).sum(1) / (2 * np.pi)

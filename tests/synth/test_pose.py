@@ -5,8 +5,9 @@ import pytest
 import torch
 from trimesh.triangles import closest_point
 
-from occhand.hand.assets import OPEN_HAND
+from occhand.hand.assets import OPEN_HAND, load_parameters
 from occhand.hand.hand_layer import HandLayer, load_hand
+from occhand.hand.parameters import HandParameters
 from occhand.hand.prior import first_joint, load_prior, rotations_from_angles
 from occhand.synth.pose import OVERLAP_TOLERANCE, PoseSampler
 from tests.synth.penetration import PARTS, PenetrationGauge
@@ -23,8 +24,13 @@ def hand() -> HandLayer:
 
 
 @pytest.fixture(scope="module")
-def gauge(hand: HandLayer) -> PenetrationGauge:
-    return PenetrationGauge(hand.faces.numpy(), hand.skin_weights.numpy())
+def mesh() -> HandParameters:
+    return load_parameters("open")
+
+
+@pytest.fixture(scope="module")
+def gauge(mesh: HandParameters) -> PenetrationGauge:
+    return PenetrationGauge(mesh.faces, mesh.weights)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +58,7 @@ def test_same_generator_same_poses(sampler: PoseSampler) -> None:
 
 
 def test_poses_keep_limits_and_leave_the_wrist(sampler: PoseSampler) -> None:
-    angles = sampler.sample_batch(np.random.default_rng(3), 2000)
+    angles = sampler.sample_batch(np.random.default_rng(3), 1000)
     assert (angles >= sampler.lower).all()
     assert (angles <= sampler.upper).all()
     assert (angles[:, 0] == 0).all()
@@ -67,7 +73,7 @@ def test_poses_vary_in_every_active_angle(sampler: PoseSampler) -> None:
 
 
 def test_no_capsules_overlap(sampler: PoseSampler) -> None:
-    angles = torch.from_numpy(sampler.sample_batch(np.random.default_rng(5), 2000))
+    angles = torch.from_numpy(sampler.sample_batch(np.random.default_rng(5), 1000))
     assert sampler.deepest_overlap(angles).max() <= OVERLAP_TOLERANCE
 
 
@@ -105,14 +111,14 @@ def test_key_poses_are_free_of_crossings(
     ("name", "finger"),
     [("pinch", "index"), ("ok", "index"), ("tripod", "index"), ("tripod", "middle"), ("lateral", "index"), ("fist", "middle")],
 )
-def test_pinching_skin_meets(hand: HandLayer, sampler: PoseSampler, key_poses: dict[str, np.ndarray], name: str, finger: str) -> None:
+def test_pinching_skin_meets(
+    hand: HandLayer, mesh: HandParameters, sampler: PoseSampler, key_poses: dict[str, np.ndarray], name: str, finger: str
+) -> None:
     """The nearest vertices of thumb and finger are no farther apart than the mesh is coarse (edges of 7 mm)."""
     vertices = posed_vertices(hand, sampler, key_poses[name][None])[0]
     first = first_joint(finger)
-    weights = hand.skin_weights.numpy()
-    thumb = vertices[weights[:, first_joint("thumb") + 2] > 0.5]
-    faces = hand.faces.numpy()
-    of_finger = weights[:, first + 1 : first + 3].sum(1) > 0.5
-    skin = vertices[faces[of_finger[faces].all(1)]]
+    thumb = vertices[mesh.weights[:, first_joint("thumb") + 2] > 0.5]
+    of_finger = mesh.weights[:, first + 1 : first + 3].sum(1) > 0.5
+    skin = vertices[mesh.faces[of_finger[mesh.faces].all(1)]]
     nearest = closest_point(np.tile(skin, (len(thumb), 1, 1)), np.repeat(thumb, len(skin), 0)) - np.repeat(thumb, len(skin), 0)
     assert np.linalg.norm(nearest, axis=1).min() < 0.002

@@ -108,8 +108,8 @@ KEY_POSES: dict[str, KeyPose] = {
     "tripod": KeyPose(
         (56, -2, 54, 28), (60, 2, 56, 28), (64, 0, 66, 34), (64, 0, 64, 34), (15, 32, -20, 15, 25),
         (
-            (SkinPoint("thumb", 2, 0.6, (-1.4, -1, 1.2)), SkinPoint("index", 2, 0.6, (-0.8, -1, 0.8))),
-            (SkinPoint("thumb", 2, 0.6, (0.6, -1, 1.2)), SkinPoint("middle", 2, 0.6, (1, -1, 0.8))),
+            (SkinPoint("thumb", 2, 0.6, (-1.8, -1, 1.2)), SkinPoint("index", 2, 0.6, (-0.8, -1, 0.8))),
+            (SkinPoint("thumb", 2, 0.6, (0.2, -1, 1.2)), SkinPoint("middle", 2, 0.6, (0.8, -1, 0.8))),
         ),
         ("thumb", "index", "middle"),
     ),

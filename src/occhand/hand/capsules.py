@@ -1,4 +1,4 @@
-"""The hand as 19 capsules, to tell in microseconds whether a pose runs one digit through another or through the palm."""
+"""The hand as 20 capsules, to tell in microseconds whether a pose runs one digit through another or through the palm."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from occhand.hand.skeleton import FINGERS
 
 _PALM_SPAN = (0.35, 0.95)
 """Stretch of the line wrist to MCP that a palm capsule covers."""
+_HYPOTHENAR_SPAN, _HYPOTHENAR_OFFSET = (0.3, 0.8), 0.008
+"""The bulge on the little finger's side, on which its tip lands in a fist: stretch and distance (metres) from that line."""
 _FREE_FROM = (0.5, 0.35)
 """Where along a finger's, and the thumb's, first free phalanx its capsule begins: the base lies in the web, in touch by nature."""
 
@@ -42,7 +44,7 @@ def surface_distance(
 
 @dataclass(frozen=True)
 class HandCapsules:
-    """Tapered capsules: three per finger, three for the thumb (its metacarpal is the thenar), four for the palm."""
+    """Tapered capsules: three per finger, three for the thumb (its metacarpal is the thenar), five for the palm."""
 
     joint: Int[Tensor, "capsules"]
     """The joint that carries each capsule."""
@@ -133,6 +135,9 @@ def _bones(joints: Float[np.ndarray, "16 3"], tips: Float[np.ndarray, "5 3"], ax
             bones.append(_Bone((finger, k), first + k, chain[k], chain[k + 1], span, across))
         if finger != "thumb":
             bones.append(_Bone(("palm", first), 0, joints[0], chain[0], _PALM_SPAN, axes[first, 1:2]))
+        if finger == "pinky":
+            ulnar = -_HYPOTHENAR_OFFSET * axes[first, 0]
+            bones.append(_Bone(("palm", 0), 0, joints[0] + ulnar, chain[0] + ulnar, _HYPOTHENAR_SPAN, axes[first, 1:2]))
     return bones
 
 
