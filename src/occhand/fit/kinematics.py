@@ -47,7 +47,7 @@ class JointChain:
 
     def __init__(self, hand: HandLayer, prior: PosePrior) -> None:
         tips = list(hand.tip_ids)
-        shapes = hand.blend_directions[:10].unflatten(1, (-1, 3))
+        shapes = hand.blend_directions[:10].unflatten(1, (3, -1)).mT
         template = torch.cat([hand.joint_template[None], hand.joint_directions.unflatten(1, (16, 3))])  # 11 16 3
         tip_template = torch.cat([hand.v_template[None, tips], shapes[:, tips]])
         fingers = template[:, 1:].unflatten(1, (5, 3))
@@ -57,7 +57,7 @@ class JointChain:
         self.bones = points.diff(dim=2).permute(1, 2, 3, 0).contiguous()  # finger(MANO) bone xyz (1 + betas)
         self.axes = prior.axes.to(self.bones)
         self.active = [3 * joint + axis for joint, axis in zip(_ACTIVE_JOINTS, _ACTIVE_AXES, strict=True)]
-        correctives = hand.blend_directions[10:].unflatten(1, (-1, 3))[:, tips]
+        correctives = hand.blend_directions[10:].unflatten(1, (3, -1)).mT[:, tips]
         self.tip_correctives = correctives[:, [FINGERS.index(finger) for finger in MANO_FINGERS]].flatten(1)  # 135 15
 
         finger = torch.tensor(_ACTIVE_JOINTS, device=self.bones.device).sub(1).div(3, rounding_mode="floor")

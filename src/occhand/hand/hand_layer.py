@@ -58,11 +58,12 @@ class HandLayer(nn.Module):
         def buffer(name: str, array: np.ndarray) -> None:
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)), persistent=False)
 
-        # One product gives template + shape + pose blend shapes: rows are 10 betas, then 135 pose features.
+        # One product gives shape and pose blend shapes: rows are 10 betas, then 135 pose features; columns are all x, all y, all z.
+        # Skinning goes column by column over such planes: transforms for all vertices at once would not fit the processor's cache.
         blend = np.concatenate([parameters.shapedirs, parameters.posedirs], axis=2)
         buffer("v_template", parameters.v_template)
-        buffer("blend_directions", blend.reshape(-1, 145).T)
-        buffer("skin_weights", parameters.weights)
+        buffer("blend_directions", blend.transpose(2, 1, 0).reshape(145, -1))
+        buffer("skin_weights", parameters.weights.T)
         buffer("joint_template", parameters.J_regressor @ parameters.v_template)
         buffer("joint_directions", np.einsum("jv,vck->kjc", parameters.J_regressor, parameters.shapedirs).reshape(10, -1))
         buffer("hands_mean", parameters.hands_mean)
@@ -106,17 +107,22 @@ class HandLayer(nn.Module):
 
         identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
         features = torch.cat([betas, (rotations[:, 1:] - identity).flatten(1)], dim=1)
-        shaped = torch.addmm(self.v_template.flatten(), features, self.blend_directions).unflatten(1, (-1, 3))
+        shaped = torch.addmm(self.v_template.mT.flatten(), features, self.blend_directions).unflatten(1, (3, -1))  # B 3 778
 
         # Skinning moves rest vertices: take the rest joint out of each transform first.
         R, t = transforms[:, :, :3, :3], transforms[:, :, :3, 3]
         offset = t - (R @ rest[..., None]).squeeze(-1)
-        skin = self.skin_weights @ torch.cat([R, offset[..., None]], dim=-1).flatten(2)  # B 778 12
-        skin = skin.unflatten(-1, (3, 4))
-        vertices = (skin[..., :3] @ shaped[..., None]).squeeze(-1) + skin[..., 3]
+        planes = self._blend_over_vertices(offset)
+        for axis in range(3):
+            planes = torch.addcmul(planes, self._blend_over_vertices(R[..., axis]), shaped[:, axis, None])
+        vertices = planes.mT.contiguous()
 
         joints = torch.cat([t, vertices[:, list(self.tip_ids)]], dim=1)[:, list(HOUSE_FROM_HO3D)]
         return PosedHand(vertices.reshape(*batch, -1, 3), joints.reshape(*batch, 21, 3), transforms.reshape(*batch, 16, 4, 4))
+
+    def _blend_over_vertices(self, column: Float[Tensor, "B 16 3"]) -> Float[Tensor, "B 3 778"]:
+        """One column of the joints' transforms, mixed by the skin weights of each vertex."""
+        return (column.mT.reshape(-1, 16) @ self.skin_weights).unflatten(0, (-1, 3))
 
 
 def _chain(rotations: Float[Tensor, "B 16 3 3"], rest: Float[Tensor, "B 16 3"]) -> Float[Tensor, "B 16 4 4"]:
