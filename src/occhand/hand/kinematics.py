@@ -22,16 +22,15 @@ def chain_transforms(
         joints_rest: Metres; one rest skeleton for all, or one each.
     """
     R, t = rotations[..., :1, :, :], joints_rest[..., :1, :].expand(*rotations.shape[:-3], 1, 3)
-    parents = torch.zeros(5, dtype=torch.long)
-    levels_R, levels_t = [], []
-    wrist = (R, t)
+    wrist, levels = (R, t), []
+    parents = [0] * 5
     for depth in range(3):
-        joints = torch.tensor(_FIRST_JOINTS) + depth
+        joints = [first + depth for first in _FIRST_JOINTS]
         bone = joints_rest[..., joints, :] - joints_rest[..., parents, :]
         t = (R @ bone[..., None]).squeeze(-1) + t
         R = R @ rotations[..., joints, :, :]
-        levels_R.append(R)
-        levels_t.append(t)
+        levels.append((R, t))
         parents = joints
-    digits_R, digits_t = torch.stack(levels_R, -3).flatten(-4, -3), torch.stack(levels_t, -2).flatten(-3, -2)
+    # From levels over all digits back to MANO's order, digit by digit.
+    digits_R, digits_t = torch.stack([R for R, _ in levels], -3).flatten(-4, -3), torch.stack([t for _, t in levels], -2).flatten(-3, -2)
     return torch.cat([wrist[0], digits_R], -3), torch.cat([wrist[1], digits_t], -2)

@@ -112,7 +112,10 @@ class PoseSampler:
 
     def _propose(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "count 16 3"]:
         """Mixtures of two or three key poses, plus a common closure, joint noise and single extended fingers."""
-        noise = lambda *shape: rng.standard_normal((count, *shape))  # noqa: E731
+
+        def noise(*shape: int) -> np.ndarray:
+            return rng.standard_normal((count, *shape))
+
         shares = rng.dirichlet([0.7] * 3, count)
         is_pair = rng.random(count) > 0.4
         shares[is_pair, 2] = 0
