@@ -30,7 +30,7 @@ PHALANGES_MM = {
 """Segments from each joint of the tree to the next, the last with its soft tip; the thumb's first is its metacarpal."""
 
 METACARPAL_BASE = {"index": (25, 12, 1), "middle": (27, 2, 2.5), "ring": (26, -8, 1), "pinky": (23, -16, -2), "thumb": (17, 21, -9)}
-METACARPAL_DIRECTION = {"index": (66.5, 12.5, 1.5), "middle": (64.6, 0.3, 2.0), "ring": (57.2, -9.3, 0.5), "pinky": (50.6, -17.5, -3.0)}
+METACARPAL_DIRECTION = {"index": (66.5, 12.5, 1.5), "middle": (64.6, 1.9, 2.0), "ring": (57.4, -7.8, 0.5), "pinky": (50.6, -17.5, -3.0)}
 FINGER_DIRECTION = {"index": (1, 0.10, -0.02), "middle": (1, 0, -0.02), "ring": (1, -0.115, -0.03), "pinky": (1, -0.27, -0.04)}
 PALMAR_BEND = (0.0, 0.07, 0.06)
 """What each phalanx turns towards the palm in rest, radians."""
