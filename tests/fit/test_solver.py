@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from occhand.fit import HandFit, fit_hand, refine_hand
+from occhand.geometry.align import procrustes_align
+from occhand.geometry.camera import project
+from occhand.hand.hand_layer import HandLayer, load_hand
+from occhand.hand.prior import angles_from_rotations, load_prior
+from tests.fit.conftest import SeenHands
+
+
+def pa_mpjpe_mm(fit: HandFit, seen: SeenHands) -> torch.Tensor:
+    joints = seen.joints[: len(fit.joints)]
+    return 1e3 * (procrustes_align(fit.joints, joints) - joints).norm(dim=-1).mean(-1)
+
+
+def normal(shape: torch.Size, seed: int = 5) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def clean_fit(hand: HandLayer, seen: SeenHands) -> HandFit:
+    return fit_hand(hand, seen.joints_img, seen.K)
+
+
+def test_clean_joints(clean_fit: HandFit, seen: SeenHands) -> None:
+    assert pa_mpjpe_mm(clean_fit, seen).median() < 2.5
+    assert (clean_fit.error_px / seen.box[:, None]).mean() < 0.003
+    assert (clean_fit.noise_px < 0.01 * seen.box).all()
+
+
+def test_noisy_joints(hand: HandLayer, seen: SeenHands) -> None:
+    noise = 0.03 * seen.box
+    fit = fit_hand(hand, seen.joints_img + noise[:, None, None] * normal(seen.joints_img.shape), seen.K)
+    assert pa_mpjpe_mm(fit, seen).median() < 5.5
+    assert 0.7 < (fit.noise_px / noise).median() < 1.4
+
+
+def test_thrown_joints_cost_little(hand: HandLayer, seen: SeenHands) -> None:
+    points = seen.joints_img.clone()
+    points[:, [3, 12, 17]] += 0.4 * seen.box[:, None, None] * normal(torch.Size([32, 3, 2]))
+    assert pa_mpjpe_mm(fit_hand(hand, points, seen.K), seen).median() < 3.5
+
+
+def test_result_is_the_layers_hand_in_the_camera(hand: HandLayer, clean_fit: HandFit, seen: SeenHands) -> None:
+    posed = hand(clean_fit.rotations, clean_fit.betas)
+    torch.testing.assert_close(posed.vertices + clean_fit.translation[:, None], clean_fit.vertices)
+    torch.testing.assert_close(posed.joints + clean_fit.translation[:, None], clean_fit.joints)
+    error = (project(clean_fit.joints, seen.K) - seen.joints_img).norm(dim=-1)
+    torch.testing.assert_close(error, clean_fit.error_px)
+
+
+def test_stays_within_the_joints_limits(clean_fit: HandFit) -> None:
+    prior = load_prior()
+    active = prior.active(angles_from_rotations(clean_fit.rotations, prior.axes))
+    assert (active - prior.clamp(active)).abs().max() < 0.05
+
+
+def test_a_joint_without_weight_may_hold_anything(hand: HandLayer, seen: SeenHands) -> None:
+    weights = torch.ones(8, 21)
+    weights[:, 7] = 0
+    points = seen.joints_img[:8].clone()
+    points[:, 7] = torch.nan
+    fit = fit_hand(hand, points, seen.K[:8], weights)
+    points[:, 7] = 1e4
+    other = fit_hand(hand, points, seen.K[:8], weights)
+    torch.testing.assert_close(fit.joints, other.joints)
+    assert pa_mpjpe_mm(fit, seen).median() < 4
+
+
+def test_a_batch_is_its_hands_one_by_one(hand: HandLayer, clean_fit: HandFit, seen: SeenHands) -> None:
+    alone = [fit_hand(hand, seen.joints_img[k : k + 1], seen.K[k : k + 1]).joints for k in range(6)]
+    # Single precision sums differ with the batch's size, and the steps follow.
+    distance_mm = 1e3 * (torch.cat(alone) - clean_fit.joints[:6]).norm(dim=-1)
+    assert distance_mm.median() < 0.05
+    assert distance_mm.max() < 3
+
+
+def test_deterministic(hand: HandLayer, clean_fit: HandFit, seen: SeenHands) -> None:
+    again = fit_hand(hand, seen.joints_img, seen.K)
+    assert torch.equal(again.vertices, clean_fit.vertices)
+
+
+def test_a_moved_and_scaled_image_gives_the_same_hand(hand: HandLayer, clean_fit: HandFit, seen: SeenHands) -> None:
+    other_from_img = torch.tensor([[2.0, 0.0, 130.0], [0.0, 2.0, -75.0], [0.0, 0.0, 1.0]])
+    other = fit_hand(hand, 2 * seen.joints_img + torch.tensor([130.0, -75.0]), other_from_img @ seen.K)
+    distance_mm = 1e3 * (other.joints - clean_fit.joints).norm(dim=-1)
+    assert distance_mm.median() < 0.05
+
+
+def test_3d_cue_resolves_depth(hand: HandLayer, seen: SeenHands) -> None:
+    """A rough cue of any scale and origin makes noisy hands better."""
+    points = seen.joints_img + 0.04 * seen.box[:, None, None] * normal(seen.joints_img.shape)
+    cue = 7 * (seen.joints + 0.01 * normal(seen.joints.shape, seed=6)) + 3
+    without = pa_mpjpe_mm(fit_hand(hand, points, seen.K), seen)
+    with_cue = pa_mpjpe_mm(fit_hand(hand, points, seen.K, joints_world=cue), seen)
+    assert with_cue.mean() < 0.9 * without.mean()
+
+
+def test_refinement_brings_a_rough_hand_to_its_joints(hand: HandLayer, seen: SeenHands) -> None:
+    prior = load_prior()
+    angles = angles_from_rotations(seen.rotations, prior.axes)
+    rough = prior.rotations(prior.active(angles) + 0.12 * normal(torch.Size([32, 21])))
+    rough[:, 0] = seen.rotations[:, 0]
+    before = hand(rough, seen.betas).joints
+    before_mm = 1e3 * (procrustes_align(before, seen.joints) - seen.joints).norm(dim=-1).mean(-1)
+    fit = refine_hand(hand, rough, seen.betas, seen.joints_img, seen.K)
+    assert pa_mpjpe_mm(fit, seen).mean() < 0.5 * before_mm.mean()
+    assert (fit.joints - seen.joints).norm(dim=-1).mean() < 0.02
+
+
+@pytest.mark.parametrize("broken", ["few", "nan", "focal", "point", "weights", "world"])
+def test_refuses_bad_input(hand: HandLayer, seen: SeenHands, broken: str) -> None:
+    points, K, weights, world = seen.joints_img[:2].clone(), seen.K[:2].clone(), torch.ones(2, 21), seen.joints[:2].clone()
+    if broken == "few":
+        weights[1, 3:] = 0
+    elif broken == "nan":
+        points[0, 4, 1] = torch.nan
+    elif broken == "focal":
+        K[0, 1, 1] = 0
+    elif broken == "point":
+        points[1] = 100.0
+    elif broken == "weights":
+        weights[0, 0] = -1
+    else:
+        world[0, 0, 0] = torch.inf
+    with pytest.raises(ValueError, match=r"joint|K has"):
+        fit_hand(hand, points, K, weights, world)
+
+
+def test_refuses_a_left_hand(seen: SeenHands) -> None:
+    with pytest.raises(ValueError, match="right hands"):
+        fit_hand(load_hand(side="left"), seen.joints_img, seen.K)
