@@ -273,7 +273,7 @@ def _estimate_noise(evidence: _Evidence, expansion: _Expansion) -> Float[Tensor,
 
 def _robust_weights(evidence: _Evidence, squared_error: Float[Tensor, "N 21"]) -> Float[Tensor, "N 21"]:
     """Weights under which least squares descends on the Student t cost of 2D errors."""
-    in_noise = squared_error / evidence.noise[:, None].square()
+    in_noise = evidence.weights * squared_error / evidence.noise[:, None].square()
     return evidence.weights * (_DEGREES_OF_FREEDOM + 2) / (_DEGREES_OF_FREEDOM + in_noise)
 
 
@@ -324,7 +324,7 @@ def _expand(chain: JointChain, prior: PosePrior, evidence: _Evidence, states: Ha
     data_hessian = weighted @ jacobian
     gradient = (weighted @ error.flatten(1)[..., None]).squeeze(-1)
     dof = _DEGREES_OF_FREEDOM
-    cost = (dof + 2) * (evidence.weights * torch.log1p(squared * precision / dof)).sum(-1)
+    cost = (dof + 2) * torch.log1p(evidence.weights * squared * precision / dof).sum(-1)
 
     hessian = data_hessian.clone()
     whitener = evidence.whitener
