@@ -6,12 +6,17 @@ House units everywhere: metres, pixels, radians, RGB. The camera frame is OpenCV
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 Side = Literal["right", "left"]
 SIDES: tuple[Side, ...] = get_args(Side)
+
+KeypointSource = Literal["given", "file", "mediapipe"]
+"""Who said where a hand or its joints are: the caller, a file, or the detector."""
 
 CameraSource = Literal["given", "assumed"]
 
@@ -54,3 +59,41 @@ class Camera:
         focal_px = 0.5 * float(np.hypot(height, width)) / np.tan(np.deg2rad(diagonal_fov_deg) / 2)
         K = np.array([[focal_px, 0.0, width / 2], [0.0, focal_px, height / 2], [0.0, 0.0, 1.0]])
         return cls(K, height, width, source="assumed")
+
+
+class ModelInput(NamedTuple):
+    """What a network takes. (A tuple, so that torch.export, data loaders and device moves see through it.)"""
+
+    image: Float[Tensor, "B 3 H W"]
+    """Square crops, RGB, 0..1."""
+    joints_crop: Float[Tensor, "B 21 2"] | None = None
+    """2D joints given to HandGCAT, 0..1 over the crop, house order; never the training target."""
+
+
+class ModelOutput(NamedTuple):
+    """What a network gives, in the hand layer's frame: axes of the camera, the wrist where the layer puts it; metres."""
+
+    vertices: Float[Tensor, "B 778 3"]
+    joints: Float[Tensor, "B 21 3"]
+    """House order."""
+    joints_crop: Float[Tensor, "B 21 2"]
+    """2D joints, 0..1 over the crop."""
+    rotations: Float[Tensor, "B 16 3 3"]
+    """Of each MANO joint relative to its parent, the root first, **without** the hand's mean pose where the model adds it."""
+    betas: Float[Tensor, "B 10"]
+    pose: Float[Tensor, "B 48"]
+    """The same rotations as axis-angle, radians."""
+    transforms: Float[Tensor, "B 16 4 4"]
+    """Global transform of each MANO joint; the translation is the posed joint."""
+    heatmaps: Float[Tensor, "B 21 h w"]
+    """A distribution over the crop per joint."""
+
+
+class ModelTarget(NamedTuple):
+    """What a network is trained towards."""
+
+    pose: Float[Tensor, "B 48"]
+    """Axis-angle per MANO joint, radians, with the model's meaning of zero (`flat_hand_mean`)."""
+    betas: Float[Tensor, "B 10"]
+    joints_crop: Float[Tensor, "B 21 2"]
+    """2D joints, 0..1 over the crop, without noise."""

@@ -1,0 +1,1 @@
+"""HandOccNet and HandGCAT, and every ablation of their papers."""
