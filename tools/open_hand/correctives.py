@@ -37,6 +37,20 @@ def group_angles(group: tuple[int, ...], limits: Float[np.ndarray, "16 3 2"], co
     return angles
 
 
+def bone_motions_mm(
+    transforms: Float[np.ndarray, "b 16 4 4"], rest_joints: Float[np.ndarray, "16 3"]
+) -> tuple[Float[np.ndarray, "b 16 3 3"], Float[np.ndarray, "b 16 3"]]:
+    """How each bone moved from rest, x to R x + t, in the build frame.
+
+    Args:
+        transforms: Of the joints, from the hand layer, metres.
+        rest_joints: Metres.
+    """
+    to_build = 1000 * METRES_FROM_MM.T
+    R = to_build @ transforms[:, :, :3, :3] @ to_build.T
+    return R, to_mm(transforms[:, :, :3, 3]) - np.einsum("bjac,jc->bja", R, to_mm(rest_joints))
+
+
 def lost_by_skinning(
     vertices: Float[np.ndarray, "b n 3"], rotations: Float[np.ndarray, "b 16 3 3"], translations: Float[np.ndarray, "b 16 3"], field: Field
 ) -> Float[np.ndarray, "b n 3"]:
@@ -59,20 +73,17 @@ def fit_correctives(
     """Displacements in metres per rotation feature (R - I of joints 1 to 15, row by row)."""
     layer, field = HandLayer(hand).double(), hand_field(HandShape())
     rest_joints = layer.joint_template.numpy()
-    to_build = 1000 * METRES_FROM_MM.T
     posedirs = np.zeros((len(hand.v_template), 3, 135))
     for group in GROUPS:
         angles = torch.from_numpy(group_angles(group, limits, POSES_PER_GROUP, seed))
         rotations = rotations_from_angles(angles, torch.from_numpy(axes))
         with torch.no_grad():
             posed = layer(rotations, torch.zeros(len(rotations), 10).double())
-        R, t = posed.transforms.numpy()[:, :, :3, :3], posed.transforms.numpy()[:, :, :3, 3]
+        R = posed.transforms.numpy()[:, :, :3, :3]
         moved = hand.weights > 0.01
         bends = np.flatnonzero(moved[:, list(group)].any(1) & (hand.weights.max(1) < BENDS_BELOW))
-        # Bone motions from rest in the build frame: x' = R (x - joint) + t, conjugated by the change of axes.
-        R_mm = to_build @ R @ to_build.T
-        t_mm = to_mm(t) - np.einsum("bjac,jc->bja", R_mm, to_mm(rest_joints))
-        steps = lost_by_skinning(to_mm(posed.vertices.numpy()[:, bends]), R_mm, t_mm, field) @ METRES_FROM_MM.T
+        motions = bone_motions_mm(posed.transforms.numpy(), rest_joints)
+        steps = lost_by_skinning(to_mm(posed.vertices.numpy()[:, bends]), *motions, field) @ METRES_FROM_MM.T
         blended = np.einsum("vj,bjac->bvac", hand.weights[bends], R)
         target = np.linalg.solve(blended, steps[..., None])[..., 0]
         features = (rotations - torch.eye(3)).flatten(2).numpy()

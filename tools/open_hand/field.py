@@ -1,4 +1,4 @@
-"""The implicit surface of the hand: about 70 capsules and ellipsoids, smoothly joined.
+"""The implicit surface of the hand: some 60 capsules and ellipsoids, smoothly joined.
 
 The value is a distance in mm near the surface, negative inside. A hand is a short program for two registers: primitives are joined to a
 `digit` or to the `body`, and a finished digit is joined to the body. The order of the joins matters, because a smooth minimum of three is

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from occhand.hand.assets import OPEN_HAND
+from occhand.hand.assets import OPEN_HAND, load_parameters
 from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.hand.prior import rotations_from_angles
 from occhand.hand.skeleton import MANO_JOINT_NAMES
 from tools.open_hand.anatomy import HandShape, skeleton, to_mm
+from tools.open_hand.correctives import BENDS_BELOW, GROUPS, bone_motions_mm, group_angles, lost_by_skinning
 from tools.open_hand.field import hand_field
 from tools.open_hand.intersect import self_intersections
 from tools.open_hand.mesh import boundary_loop, mesh_edges, triangle_quality
@@ -74,11 +76,13 @@ def shapes_within(sd: float, count: int, seed: int = 0) -> Float[np.ndarray, "b 
 
 
 def measure(path: Path) -> list[tuple[str, str]]:
-    """Rows of the documentation's table."""
+    """Rows of the documentation's table that need only the file."""
     hand = load_hand(path)
     with np.load(path) as arrays:
         axes, names, key_poses = arrays["joint_axes"], arrays["key_pose_names"].tolist(), arrays["key_poses"]
         weights, posedirs, shapedirs = arrays["weights"], arrays["posedirs"], arrays["shapedirs"]
+        limits = arrays["joint_limits"]
+    plain = HandLayer(replace(load_parameters(path), posedirs=np.zeros_like(posedirs)))
     faces, rest = hand.faces.numpy(), hand.v_template.numpy().astype(np.float64)
     quality = triangle_quality(rest, faces)
     off_field = np.abs(hand_field(HandShape()).distance(to_mm(rest))).max()
@@ -99,9 +103,15 @@ def measure(path: Path) -> list[tuple[str, str]]:
         ("volume with 26 mm of forearm", f"{1e6 * capped_volume(rest, faces):.0f} cm3"),
         ("volume change, PIP of index, middle, ring, pinky at 90 degrees", " / ".join(f"{v:.1f}" for v in volume[:4]) + " %"),
         ("volume change, index MCP at 80 degrees", f"{volume[4]:.1f} %"),
-        ("volume change, fist", f"{volume[5]:.1f} %"),
+        (
+            "volume change, fist, with correctives / without",
+            f"{volume[5]:.1f} / {100 * volume_changes(plain, fist[None], axes)[0]:.1f} %",
+        ),
         ("hand length over betas ~ N(0, 1)", f"{lengths.mean():.1f} mm, SD {lengths.std():.1f} mm"),
         ("joints that move a vertex, mean / most", f"{(weights > 0).sum(1).mean():.1f} / {(weights > 0).sum(1).max()}"),
+        ("faces that cross in the fist, with correctives / without", f"{_crossings(hand, fist, axes)} / {_crossings(plain, fist, axes)}"),
+        ("bending vertices off the posed surface, unseen poses, without correctives", _off_posed_surface(plain, axes, limits)),
+        ("the same with correctives", _off_posed_surface(hand, axes, limits)),
         ("largest pose corrective over the key poses, before skinning", f"{_largest_corrective(posedirs, key_poses, axes):.1f} mm"),
     ]
 
@@ -166,6 +176,26 @@ def measure_shapes(path: Path) -> list[tuple[str, str]]:
         text = ", ".join(f"{names[i]} ({with_factor[i]:+.2f})" for i in best if abs(with_factor[i]) > 0.25)
         rows.append((f"component {k + 1}", f"{text}; {moves[k]:.2f} mm per unit"))
     return rows
+
+
+def _crossings(hand: HandLayer, angles: Float[np.ndarray, "16 3"], axes: Float[np.ndarray, "16 3 3"]) -> int:
+    return len(self_intersections(pose_vertices(hand, angles[None], axes)[0].astype(np.float64), hand.faces.numpy()))
+
+
+def _off_posed_surface(hand: HandLayer, axes: np.ndarray, limits: np.ndarray) -> str:
+    """Mean and 95th percentile of the (capped) step to the posed surface, over poses that no corrective was learnt from."""
+    steps, field = [], hand_field(HandShape())
+    weights = hand.skin_weights.numpy().T
+    for group in GROUPS:
+        angles = torch.from_numpy(group_angles(group, limits, 30, seed=1)).float()
+        with torch.no_grad():
+            posed = hand(rotations_from_angles(angles, torch.from_numpy(axes)), torch.zeros(len(angles), 10))
+        bends = (weights[:, list(group)] > 0.01).any(1) & (weights.max(1) < BENDS_BELOW)
+        motions = bone_motions_mm(posed.transforms.numpy().astype(np.float64), hand.joint_template.numpy().astype(np.float64))
+        vertices = to_mm(posed.vertices.numpy()[:, bends].astype(np.float64))
+        steps.append(np.linalg.norm(lost_by_skinning(vertices, *motions, field), axis=2).ravel())
+    off = np.concatenate(steps)
+    return f"mean {off.mean():.2f}, 95th percentile {np.percentile(off, 95):.1f} mm"
 
 
 def _breadths(points: Float[np.ndarray, "v 3"]) -> str:
