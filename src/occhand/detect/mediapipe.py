@@ -1,0 +1,179 @@
+"""Hands by MediaPipe: found in the whole image and in tiles of it, or sought inside a box that is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from occhand.detect.detector import DetectedHand, Keypoints2D
+from occhand.detect.landmarker import Landmarker, aim_at_window, open_landmarker, report_presence, require_mediapipe
+from occhand.detect.landmarker_file import find_landmarker_file
+from occhand.detect.modes import Reading, group, overlap, suppress
+from occhand.detect.window import Window, WindowCutter, around_box, around_hand, tiles, whole_image
+from occhand.types import Side
+
+FIND_SIZE = 384
+"""Pixels of a window in which palms are sought; MediaPipe's palm network sees 192 of them, the landmark network a part."""
+READ_SIZE = 224
+"""Input of MediaPipe's landmark network."""
+TILE_FRACTIONS = (1.0, 0.66, 0.45)
+"""Tiles, as parts of the image's shorter side."""
+MIN_PALM_SCORE = 0.3
+MIN_PRESENCE = 0.5
+"""Below, what the palm network found is no hand."""
+MIN_SCORE = 0.6
+"""Below, what was found is as often a finger taken for a hand."""
+MIN_PRESENCE_IN_BOX = 0.2
+"""Lower, since whoever gives a box says that there is a hand."""
+MIN_OVERLAP_WITH_BOX = 0.2
+SEARCH_ANGLES = tuple(float(angle) for angle in np.deg2rad(range(0, 360, 45)))
+SEARCH_STARTS = 32
+MIN_START_PRESENCE = 0.05
+MIN_SEARCH_SUPPORT = 2
+"""A lone answer of the search is chance: on 14 pictures without hands (scikit-image's) every false one was alone."""
+BOX_SCALES = (1.2, 1.6, 2.2)
+BOX_ANGLES = tuple(float(angle) for angle in np.deg2rad(range(0, 360, 30)))
+SETTLE_STEPS = 2
+OUTSIDE_WEIGHT = 0.2
+"""Of joints that MediaPipe places outside of the image: it extrapolates them."""
+
+
+class MediaPipeHands:
+    """Detector and keypointer on MediaPipe's hand landmarker. Deterministic; one image at a time.
+
+    A hand is found by the palm network in the whole image or in overlapping tiles, then read by the landmark network in the window that
+    MediaPipe's tracking would take next, twice, so that the joints do not depend on where the hand was found. Scores are the landmark
+    network's presence times its trust in the side. MediaPipe gives no confidence per joint: weights are 1, or `OUTSIDE_WEIGHT` outside
+    of the image.
+
+    Where the palm network sees nothing at all (gloves, hands half hidden by what they hold), the landmark network alone is tried on every
+    tile in eight directions; that takes a few seconds.
+
+    Args:
+        find: Palm and landmark network.
+        read: Landmark network in the given window (`aim_at_window`).
+        presence: The same with presence as its score (`report_presence`).
+        tile_fractions: Sizes of the tiles; none searches the whole image only: a tenth of the time, and small hands are missed.
+    """
+
+    def __init__(
+        self, find: Landmarker, read: Landmarker, presence: Landmarker, tile_fractions: tuple[float, ...] = TILE_FRACTIONS
+    ) -> None:
+        self._find, self._read, self._presence = find, read, presence
+        self._tile_fractions = tile_fractions
+
+    @classmethod
+    def load(cls, task_file: str | os.PathLike[str] | None = None, tile_fractions: tuple[float, ...] = TILE_FRACTIONS) -> MediaPipeHands:
+        """Start the networks.
+
+        Args:
+            task_file: MediaPipe's `hand_landmarker.task`; None looks where `find_landmarker_file` says.
+            tile_fractions: As in the class.
+
+        Raises:
+            ImportError: The extra is not installed.
+            FileNotFoundError: No such file, and it can be neither downloaded nor made.
+            ValueError: The file is no hand landmarker.
+        """
+        require_mediapipe()
+        task = find_landmarker_file(task_file).read_bytes()
+        aimed = aim_at_window(task)
+        return cls(
+            find=open_landmarker(task, max_hands=8, min_score=MIN_PALM_SCORE),
+            read=open_landmarker(aimed, max_hands=1, min_score=0.0),
+            presence=open_landmarker(report_presence(aimed), max_hands=1, min_score=0.0),
+            tile_fractions=tile_fractions,
+        )
+
+    def detect(self, image: UInt8[np.ndarray, "height width 3"]) -> list[DetectedHand]:
+        """All hands of an RGB image, best score first."""
+        cutter = WindowCutter(image)
+        size = height, width = image.shape[:2]
+        squares = [tile for fraction in self._tile_fractions for tile in tiles(height, width, fraction)]
+        hands = self._find_by_palms(cutter, size, [whole_image(height, width), *squares])
+        if not hands:
+            hands = self._find_by_search(cutter, size, squares)
+        return sorted(hands, key=lambda hand: -hand.score)
+
+    def find_joints(
+        self, image: UInt8[np.ndarray, "height width 3"], bbox_xyxy: Float[np.ndarray, "4"], side: Side | None = None
+    ) -> tuple[Side, Keypoints2D] | None:
+        """The joints of the hand in the box and its side, which is `side` where that is given; None when no hand is seen there.
+
+        Every direction of the hand and several sizes are tried and followed until they settle. The answer is taken that looks most like
+        a hand, of that side, in that box, and on which most starts settle.
+        """
+        cutter = WindowCutter(image)
+        starts = (self._look(cutter, around_box(bbox_xyxy, scale, angle)) for scale in BOX_SCALES for angle in BOX_ANGLES)
+        best: tuple[float, Side, Reading] | None = None
+        for mode in group(self._settle(cutter, (around_hand(start.joints_img) for start in starts))):
+            shared = overlap(mode.reading.bbox_xyxy, bbox_xyxy)
+            if mode.reading.presence < MIN_PRESENCE_IN_BOX or shared < MIN_OVERLAP_WITH_BOX:
+                continue
+            right = self._right_score(cutter, mode.reading.window)
+            seen: Side = side or _side(right)
+            score = mode.trust * shared * (right if seen == "right" else 1 - right)
+            if best is None or score > best[0]:
+                best = score, seen, mode.reading
+        if best is None:
+            return None
+        _, seen, reading = best
+        return seen, _keypoints(reading, reading.presence, image.shape[:2])
+
+    def _find_by_palms(self, cutter: WindowCutter, size: tuple[int, ...], windows: Iterable[Window]) -> list[DetectedHand]:
+        found = [window.to_image(hand.joints) for window in windows for hand in self._find(cutter.cut(window, FIND_SIZE))]
+        readings = self._settle(cutter, (around_hand(joints_img) for joints_img in found))
+        modes = suppress(group(reading for reading in readings if reading.presence >= MIN_PRESENCE))
+        hands = [self._to_hand(cutter, mode.reading, size) for mode in modes]
+        return [hand for hand in hands if hand.score >= MIN_SCORE]
+
+    def _find_by_search(self, cutter: WindowCutter, size: tuple[int, ...], windows: Iterable[Window]) -> list[DetectedHand]:
+        turned = (replace(window, angle=angle) for window in windows for angle in SEARCH_ANGLES)
+        starts = sorted((self._look(cutter, window) for window in turned), key=lambda start: -start.presence)[:SEARCH_STARTS]
+        likely = (around_hand(start.joints_img) for start in starts if start.presence >= MIN_START_PRESENCE)
+        modes = suppress(group(self._settle(cutter, likely)))
+        return [
+            self._to_hand(cutter, mode.reading, size)
+            for mode in modes
+            if mode.reading.presence >= MIN_PRESENCE and mode.support >= MIN_SEARCH_SUPPORT
+        ]
+
+    def _settle(self, cutter: WindowCutter, windows: Iterable[Window]) -> list[Reading]:
+        """Look, move the window to what was seen, look again."""
+        readings = []
+        for window in windows:
+            for _ in range(SETTLE_STEPS):
+                reading = self._look(cutter, window)
+                window = around_hand(reading.joints_img)
+            readings.append(reading)
+        return readings
+
+    def _look(self, cutter: WindowCutter, window: Window) -> Reading:
+        (hand,) = self._presence(cutter.cut(window, READ_SIZE))
+        world = hand.joints_world.copy()
+        world[:, :2] = world[:, :2] @ window.rotation.T
+        return Reading(window, window.to_image(hand.joints), world, hand.right_score)
+
+    def _right_score(self, cutter: WindowCutter, window: Window) -> float:
+        (hand,) = self._read(cutter.cut(window, READ_SIZE))
+        return hand.right_score
+
+    def _to_hand(self, cutter: WindowCutter, reading: Reading, size: tuple[int, ...]) -> DetectedHand:
+        right = self._right_score(cutter, reading.window)
+        score = reading.presence * max(right, 1 - right)
+        return DetectedHand(reading.bbox_xyxy, _side(right), score, _keypoints(reading, score, size))
+
+
+def _side(right_score: float) -> Side:
+    return "right" if right_score >= 0.5 else "left"
+
+
+def _keypoints(reading: Reading, score: float, size: tuple[int, ...]) -> Keypoints2D:
+    height, width = size
+    last_pixel = np.array([width, height]) - 0.5
+    is_inside = ((reading.joints_img >= -0.5) & (reading.joints_img <= last_pixel)).all(axis=1)
+    return Keypoints2D(reading.joints_img, np.where(is_inside, 1.0, OUTSIDE_WEIGHT), "mediapipe", score, reading.joints_world)
