@@ -6,6 +6,7 @@ writes rendered-hand.png and rendered-hand.json beside this file. The joints are
 behind the can have weight 0, as if nobody had seen them.
 """
 
+import json
 from functools import reduce
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from occhand.image_io import save_image
 from occhand.render.draw import draw_label, overlay
 from occhand.render.raster import rasterize
 from occhand.render.shade import Mesh
-from occhand.result import write_json
 
 HERE = Path(__file__).parent
 HEIGHT, WIDTH = 480, 640
@@ -63,7 +63,7 @@ def main() -> None:
     columns, rows = np.round(joints_img).astype(int).T
     visible = depth[rows, columns] > joints[:, 2]
     hands = [{"side": "right", "joints_img": joints_img.tolist(), "weights": visible.astype(float).tolist()}]
-    write_json(HERE / "rendered-hand.json", {"note": "2D joints of a rendering, from the renderer", "hands": hands})
+    (HERE / "rendered-hand.json").write_text(json.dumps(hands, indent=1) + "\n")
 
 
 if __name__ == "__main__":

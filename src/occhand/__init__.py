@@ -1,3 +1,9 @@
 """3D hand meshes from one RGB image, even where an object hides half of the hand."""
 
 __version__ = "0.1.0.dev0"
+
+from occhand.hand.hand_layer import HandLayer, load_hand
+from occhand.predictor import Predictor
+from occhand.result import HandMesh
+
+__all__ = ["HandLayer", "HandMesh", "Predictor", "load_hand"]

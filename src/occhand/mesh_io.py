@@ -6,12 +6,17 @@ import os
 from pathlib import Path
 
 import numpy as np
-import trimesh
 from jaxtyping import Float, Int
 
 from occhand.files import atomic_path
 
 MESH_FORMATS = ("obj", "ply", "glb")
+
+
+def check_format(kind: str) -> None:
+    """Raise a ValueError unless `kind` is one of `MESH_FORMATS`."""
+    if kind not in MESH_FORMATS:
+        raise ValueError(f"Unknown mesh format {kind!r}; choose {', '.join(MESH_FORMATS)}.")
 
 
 def save_mesh(path: str | os.PathLike[str], vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> Path:
@@ -30,8 +35,9 @@ def save_mesh(path: str | os.PathLike[str], vertices: Float[np.ndarray, "vertice
     """
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
-    if kind not in MESH_FORMATS:
-        raise ValueError(f"Cannot write a mesh as '{path.name}'. End the name in {', '.join('.' + name for name in MESH_FORMATS)}.")
+    check_format(kind)
+    import trimesh  # brings in half of scipy where that is installed
+
     if kind == "glb":
         vertices = vertices * np.array([1.0, -1.0, -1.0])
     mesh = trimesh.Trimesh(vertices, faces, process=False)

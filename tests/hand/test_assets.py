@@ -13,11 +13,6 @@ from occhand.hand.parameters import ARRAY_SHAPES, has_flipped_shapedirs
 from tests.hand.mano_standin import mano_content, write_mano
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("OCCHAND_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture(scope="module")
 def right():
     return load_parameters("open")

@@ -1,0 +1,195 @@
+"""From image files to files on disk: meshes, an overlay, `result.json`, on demand a turning hand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from occhand.detect import DetectedHand, parse_box, read_boxes, read_keypoints
+from occhand.image_io import ImageError, list_images, load_image, save_image
+from occhand.mesh_io import check_format
+from occhand.predictor import Predictor
+from occhand.render.gallery import save_animation, turntable
+from occhand.render.shade import PALETTE
+from occhand.result import HandMesh, draw_hands, result_record, write_json
+from occhand.types import Camera, Side
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Which files to write beside `overlay.png` and `result.json`.
+
+    Raises:
+        ValueError: Unknown mesh format.
+    """
+
+    mesh_formats: tuple[str, ...] = ("glb", "obj")
+    has_turntable: bool = False
+    """An animation of each hand turning, `turntable-hand<k>-<side>.webp`."""
+
+    def __post_init__(self) -> None:
+        for kind in self.mesh_formats:
+            check_format(kind)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user knows about one image; see `Predictor.__call__`."""
+
+    boxes: Float[np.ndarray, "hands 4"] | None = None
+    sides: Sequence[Side | None] | None = None
+    keypoints: Sequence[DetectedHand] | None = None
+    K: Float[np.ndarray, "3 3"] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image."""
+
+    image: Path
+    hands: tuple[HandMesh, ...] = ()
+    files: tuple[Path, ...] = ()
+    """`result.json` first."""
+    error: str | None = None
+    """One line with the next step, where the image or what was given with it could not be used; nothing was written then."""
+
+    def record(self) -> dict[str, Any]:
+        """For machines."""
+        files = [str(file) for file in self.files]
+        return {"image": str(self.image), "hands": [hand.side for hand in self.hands], "files": files, "error": self.error}
+
+
+def read_given(boxes: Sequence[str], keypoints: Path | None, K: str | None, image_count: int) -> Given:
+    """What the user typed about an image, or named a file for.
+
+    Args:
+        boxes: `x1,y1,x2,y2[,side]` each, or the name of one JSON file.
+        keypoints: A JSON file of hands with their joints.
+        K: `fx,fy,cx,cy`.
+        image_count: How many images the run has; boxes and joints belong to a single one.
+
+    Raises:
+        ValueError: Not in these forms, or boxes or joints for several images.
+    """
+    if (boxes or keypoints) and image_count > 1:
+        raise ValueError(f"Boxes and joints belong to one image, but the run has {image_count}. Run each image by itself.")
+    if boxes and keypoints:
+        raise ValueError("Both boxes and joints were given. Leave the boxes out: a file of joints may hold them as bbox_xyxy.")
+    intrinsics = None if K is None else _parse_intrinsics(K)
+    if keypoints:
+        return Given(keypoints=read_keypoints(keypoints), K=intrinsics)
+    if len(boxes) == 1 and boxes[0].lower().endswith(".json"):
+        corners, sides = read_boxes(boxes[0])
+        return Given(corners, sides, K=intrinsics)
+    if boxes:
+        parsed = [parse_box(text) for text in boxes]
+        return Given(np.stack([box for box, _ in parsed]), [side for _, side in parsed], K=intrinsics)
+    return Given(K=intrinsics)
+
+
+def _parse_intrinsics(text: str) -> Float[np.ndarray, "3 3"]:
+    try:
+        fx, fy, cx, cy = (float(number) for number in text.split(","))
+    except ValueError:
+        raise ValueError(f"K is {text!r}, expected fx,fy,cx,cy in pixels (900,900,320,240). Leave it out to assume a camera.") from None
+    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+
+
+def plan_outputs(paths: Iterable[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
+    """The images named or in the folders named, each with a result folder of its own, and what could not be used."""
+    images: list[Path] = []
+    failed: list[Outcome] = []
+    for path in paths:
+        try:
+            images += list_images([path])
+        except ImageError as error:
+            failed.append(Outcome(path, error=str(error)))
+    names: list[str] = []
+    for image in images:
+        candidates = [image.stem, image.name, *(f"{image.name}-{n}" for n in range(2, len(names) + 3))]
+        names.append(next(name for name in candidates if name not in names))
+    return [(image, out / name) for image, name in zip(images, names, strict=True)], failed
+
+
+def predict_file(predictor: Predictor, image: Path, folder: Path, given: Given, options: OutputOptions) -> Outcome:
+    """Reconstruct the hands of one image file and write the results; bad input becomes the outcome's error."""
+    try:
+        picture = load_image(image)
+        hands = predictor(picture, boxes=given.boxes, sides=given.sides, keypoints=given.keypoints, K=given.K)
+        camera = predictor.camera(picture, given.K)
+        return Outcome(image, tuple(hands), tuple(write_outputs(folder, image.name, picture, camera, hands, options)))
+    except ValueError as error:
+        _log.debug("%s", image, exc_info=True)
+        return Outcome(image, error=" ".join(str(error).split()))
+    except OSError as error:
+        return Outcome(image, error=f"Cannot write to {folder}: {error.strerror or error}. Choose another folder with --out.")
+
+
+def write_outputs(
+    folder: Path,
+    image_name: str,
+    image: UInt8[np.ndarray, "height width 3"],
+    camera: Camera,
+    hands: Sequence[HandMesh],
+    options: OutputOptions,
+) -> list[Path]:
+    """Write everything of one image into its folder; each file appears whole or not at all, `result.json` last.
+
+    Args:
+        folder: Made where it is missing.
+        image_name: How the JSON calls the picture.
+        image: The picture itself, for the overlay.
+        camera: Of the picture.
+        hands: May be empty: then there is an overlay that says so, and a JSON with an empty list.
+        options: Which files.
+
+    Returns:
+        The files, `result.json` first.
+    """
+    written: list[Path] = []
+    mesh_files: list[list[str]] = []
+    for k, hand in enumerate(hands):
+        name = f"hand{k}-{hand.side}"
+        mesh_files.append([f"{name}.{kind}" for kind in options.mesh_formats])
+        written += [hand.save(folder / file) for file in mesh_files[-1]]
+        if options.has_turntable:
+            written.append(folder / f"turntable-{name}.webp")
+            save_animation(turntable(hand.vertices, hand.faces, colour=PALETTE[k % len(PALETTE)]), written[-1])
+    overlay = folder / "overlay.png"
+    save_image(np.asarray(draw_hands(image, hands)), overlay)
+    record = write_json(folder / "result.json", result_record(image_name, camera, hands, mesh_files))
+    return [record, overlay, *written]
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """What was found and written, and where."""
+    done = [outcome for outcome in outcomes if outcome.error is None]
+    lines = []
+    for outcome in done:
+        hands = ", ".join(f"{hand.side} ({hand.score:.2f})" for hand in outcome.hands) or "no hand found"
+        lines.append(f"{outcome.image}: {hands}")
+        if len(outcomes) == 1:
+            lines += [f"  wrote {file}" for file in outcome.files]
+        else:
+            lines.append(f"  wrote {len(outcome.files)} files to {outcome.files[0].parent}")
+    if any(hand.camera.source == "assumed" for outcome in done for hand in outcome.hands):
+        lines.append("The camera was assumed, so the distance of the hands is a guess. Give --K fx,fy,cx,cy where it is known.")
+    if len(outcomes) > 1:
+        count, with_hands = sum(len(outcome.hands) for outcome in done), sum(bool(outcome.hands) for outcome in done)
+        lines.append(f"{len(outcomes)} images: {count} hands in {with_hands}, {len(outcomes) - len(done)} could not be used.")
+    if any(not outcome.hands for outcome in done):
+        lines.append("Where you can see a hand that was not found, give its box: --boxes x1,y1,x2,y2,right")
+    return "\n".join(lines)
+
+
+def complaints(outcomes: Sequence[Outcome]) -> list[str]:
+    """One line for each image that could not be used."""
+    return [f"{outcome.image}: {outcome.error}" for outcome in outcomes if outcome.error is not None]

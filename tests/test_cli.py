@@ -1,0 +1,174 @@
+"""The command line as a user meets it: exit codes, what is written, and bad input in one line."""
+
+import json
+import re
+
+import jsonschema
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from occhand import cli
+from occhand.hand.assets import load_parameters
+from occhand.predictor import Predictor
+from occhand.result import SCHEMA_FILE
+from tests.conftest import EXAMPLES
+from tests.hand.mano_standin import mano_content, write_mano
+
+PHOTO = EXAMPLES / "rendered-hand.png"
+JOINTS = EXAMPLES / "rendered-hand.json"
+SCHEMA = json.loads(SCHEMA_FILE.read_text())
+
+
+@pytest.fixture(autouse=True)
+def detector(monkeypatch, stand_in):
+    def load_detector(predictor):
+        predictor._detector = predictor._keypointer = stand_in
+
+    monkeypatch.setattr(Predictor, "load_detector", load_detector)
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*args):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(arg) for arg in args])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return ended.value.code, captured.out, captured.err
+
+    return run
+
+
+def test_predict_writes_mesh_overlay_and_json(run, tmp_path):
+    code, out, _ = run("predict", PHOTO, "--keypoints", JOINTS, "--out", tmp_path, "--turntable", "--mesh", "glb,obj,ply")
+    folder = tmp_path / "rendered-hand"
+    assert code == 0
+    assert {file.name for file in folder.iterdir()} == {
+        "result.json",
+        "overlay.png",
+        "turntable-hand0-right.webp",
+        *(f"hand0-right.{kind}" for kind in ("glb", "obj", "ply")),
+    }
+    assert str(folder / "result.json") in out
+    assert "camera was assumed" in out
+    record = json.loads((folder / "result.json").read_text())
+    jsonschema.validate(record, SCHEMA)
+    assert record["camera"]["assumed"] is True
+    assert record["hands"][0]["keypoints"]["source"] == "file"
+    mesh = trimesh.load(folder / "hand0-right.ply", process=False)
+    assert mesh.vertices.shape == (778, 3)
+    assert Image.open(folder / "overlay.png").size == (640, 480)
+
+
+def test_given_intrinsics_are_not_assumed(run, tmp_path):
+    code, out, _ = run("predict", PHOTO, "--K", "600,600,319.5,239.5", "--out", tmp_path)
+    record = json.loads((tmp_path / "rendered-hand" / "result.json").read_text())
+    assert code == 0
+    assert "assumed" not in out
+    assert record["camera"] == {"K": [[600.0, 0.0, 319.5], [0.0, 600.0, 239.5], [0.0, 0.0, 1.0]], "assumed": False}
+
+
+def test_no_hand_is_said_plainly(run, tmp_path):
+    Image.new("RGB", (64, 48)).save(tmp_path / "dark.png")
+    code, out, _ = run("predict", tmp_path / "dark.png", "--out", tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "dark" / "result.json").read_text())
+    assert code == 3
+    assert "no hand found" in out
+    assert "--boxes" in out
+    jsonschema.validate(record, SCHEMA)
+    assert record["hands"] == []
+
+
+def test_in_a_folder_the_others_go_on_and_the_bad_one_is_named(run, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.open(PHOTO).save(photos / "a.png")
+    Image.open(PHOTO).convert("RGB").save(photos / "a.jpg")
+    (photos / "broken.jpg").write_bytes(PHOTO.read_bytes()[:2000])
+    code, out, err = run("predict", photos, "--out", tmp_path / "out")
+    assert code == 2
+    assert "3 images: 2 hands in 2, 1 could not be used." in out
+    assert "broken.jpg" in err
+    assert len(err.strip().splitlines()) == 1
+    assert {folder.name for folder in (tmp_path / "out").iterdir()} == {"a", "a.png"}
+
+
+def test_json_output_is_for_machines(run, tmp_path):
+    code, out, _ = run("predict", PHOTO, tmp_path / "none.jpg", "--out", tmp_path, "--json")
+    entries = json.loads(out)
+    assert code == 2
+    assert [entry["error"] is None for entry in entries] == [False, True]
+    assert entries[1]["hands"] == ["right"]
+
+
+BAD_INPUT = {
+    "no image": ([], "No image was named"),
+    "missing file": (["none.jpg"], "No such file or folder"),
+    "not a picture": (["text.txt"], "Not a picture"),
+    "empty file": (["empty.jpg"], "Empty file"),
+    "empty folder": (["void"], "No pictures in folder"),
+    "K of words": ([PHOTO, "--K", "wide"], "expected fx,fy,cx,cy"),
+    "K that is no camera": ([PHOTO, "--K", "-600,600,320,240"], "K is no pinhole camera"),
+    "box outside": ([PHOTO, "--boxes", "700,0,900,200"], "outside of the image"),
+    "box without area": ([PHOTO, "--boxes", "10,10,10,200"], "is empty"),
+    "box of three": ([PHOTO, "--boxes", "1,2,3"], "Give x1,y1,x2,y2"),
+    "boxes for two images": ([PHOTO, PHOTO, "--boxes", "1,2,30,40"], "belong to one image"),
+    "joints of the wrong shape": ([PHOTO, "--keypoints", "twenty.json"], r"expected \(21, 2\)"),
+    "unknown mesh format": ([PHOTO, "--mesh", "stl"], "choose obj, ply, glb"),
+    "unknown hand": ([PHOTO, "--hand", "opne"], "choose open, mano"),
+    "MANO not there": ([PHOTO, "--hand", "mano"], "occhand convert mano"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_line_and_exit_code_two(run, tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("text")
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "void").mkdir()
+    (tmp_path / "twenty.json").write_text(json.dumps([{"side": "right", "joints_img": np.zeros((20, 2)).tolist()}]))
+    args, message = BAD_INPUT[case]
+    code, _, err = run("predict", *args, "--out", tmp_path / "out")
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+    assert re.search(message, err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(run, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = run("predict", PHOTO, "--out", tmp_path / "file")
+    assert code == 2
+    assert "Choose another folder with --out" in err
+
+
+def test_convert_mano_says_the_side_and_keeps_it(run, tmp_path):
+    right = load_parameters("open")
+    pickle = write_mano(tmp_path / "MANO_RIGHT.pkl", mano_content(right))
+    code, out, _ = run("convert", "mano", pickle)
+    assert code == 0
+    assert "holds MANO's right hand" in out
+    assert run("predict", PHOTO, "--hand", "mano", "--out", tmp_path / "out")[0] == 0
+    record = json.loads((tmp_path / "out" / "rendered-hand" / "result.json").read_text())
+    assert record["hands"][0]["hand_model"] == "mano"
+    code, _, err = run("convert", "mano", pickle, "--side", "left")
+    assert code == 2
+    assert "holds a right hand, expected a left one" in err
+
+
+def test_doctor_names_a_next_step_for_what_is_missing(run):
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert "occhand convert mano MANO_RIGHT.pkl" in out
+    _, out, _ = run("doctor", "--json")
+    findings = json.loads(out)
+    assert all(finding["next_step"] for finding in findings if finding["state"] != "ok")
+
+
+@pytest.mark.parametrize("verb", [[], ["predict"], ["convert"], ["convert", "mano"], ["doctor"]])
+def test_help_is_there_for_every_verb(run, verb):
+    code, out, _ = run(*verb, "-h")
+    assert code == 0
+    assert "usage: occhand" in out

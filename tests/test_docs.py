@@ -1,0 +1,43 @@
+"""The code on the pages runs, and the README's first screen holds what it should."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from occhand.predictor import Predictor
+from tests.conftest import EXAMPLES
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if "```python" in path.read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_on_the_page_runs(page, tmp_path, monkeypatch, stand_in):
+    """All blocks of a page in one namespace, in a folder that holds photo.jpg; the detector is a stand-in."""
+
+    def load_detector(predictor):
+        predictor._detector = predictor._keypointer = stand_in
+
+    monkeypatch.setattr(Predictor, "load_detector", load_detector)
+    monkeypatch.chdir(tmp_path)
+    Image.open(EXAMPLES / "rendered-hand.png").convert("RGB").save("photo.jpg")
+    shutil.copy(EXAMPLES / "rendered-hand.json", "joints.json")
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    exec(compile("\n".join(blocks), str(page), "exec"), {})
+
+
+def test_readme_shows_picture_install_python_and_shell_first():
+    first = "\n".join((ROOT / "README.md").read_text().splitlines()[:30])
+    for needed in ("![", "pip install", "```python", "occhand predict"):
+        assert needed in first, needed
+
+
+def test_links_on_the_pages_lead_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            if not target.startswith(("http://", "https://")):
+                assert (page.parent / target).exists(), f"{page.name} -> {target}"

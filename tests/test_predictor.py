@@ -1,0 +1,103 @@
+"""From an image to meshes: frames, sides, sources, and what cannot be used."""
+
+import numpy as np
+import pytest
+import torch
+
+from occhand import HandMesh, Predictor, load_hand
+from occhand.hand.skeleton import JOINT_NAMES
+
+K = np.array([[600.0, 0.0, 319.5], [0.0, 600.0, 239.5], [0.0, 0.0, 1.0]])
+
+
+@pytest.fixture
+def joints(example_hand):
+    points = example_hand.keypoints.joints_img.copy()
+    points[example_hand.keypoints.weights == 0] = np.nan
+    return points[None]
+
+
+def test_the_mesh_lies_on_the_hand_in_the_camera_frame(predictor, example_image, example_hand):
+    (hand,) = predictor(example_image, K=K)
+    assert isinstance(hand, HandMesh)
+    assert (hand.side, hand.keypoint_source, hand.camera.source) == ("right", "mediapipe", "given")
+    seen = example_hand.keypoints.weights > 0
+    assert np.linalg.norm(hand.joints_img - example_hand.keypoints.joints_img, axis=1)[seen].max() < 3
+    assert 0.2 < hand.joints[0, 2] < 0.5  # the scene has the hand a third of a metre away
+    assert hand.reprojection_error_px < 2
+    np.testing.assert_allclose(hand.vertices[317] * 0 + hand.joints[JOINT_NAMES.index("index4")], hand.vertices[317], atol=1e-5)
+
+
+def test_hidden_joints_are_close_to_the_truth(predictor, example_image, example_hand):
+    """The fingers behind the can are placed by the prior, within two finger widths of where the renderer had them."""
+    (hand,) = predictor(example_image, K=K)
+    hidden = example_hand.keypoints.weights == 0
+    assert hidden.sum() >= 5
+    assert np.linalg.norm(hand.joints_img - example_hand.keypoints.joints_img, axis=1)[hidden].max() < 60
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_parameters_make_the_vertices(predictor, joints, example_image, side):
+    """`HandLayer(rotations, betas).vertices + translation == vertices`, for either side."""
+    (hand,) = predictor(example_image, keypoints=joints, sides=[side], K=K)
+    layer = load_hand("open", side=side)
+    posed = layer(torch.from_numpy(hand.rotations).float(), torch.from_numpy(hand.betas).float())
+    np.testing.assert_allclose(posed.vertices.numpy() + hand.translation, hand.vertices, atol=2e-5)
+    np.testing.assert_array_equal(layer.faces.numpy(), hand.faces)
+
+
+def test_a_mirrored_left_hand_is_the_mirror_image(predictor, joints, example_image):
+    (right,) = predictor(example_image, keypoints=joints, sides=["right"], K=K)
+    mirrored = joints * np.array([-1, 1]) + np.array([639, 0])
+    (left,) = predictor(example_image, keypoints=mirrored, sides=["left"], K=K)
+    np.testing.assert_allclose(left.vertices, right.vertices * (-1, 1, 1), atol=1e-5)
+    np.testing.assert_allclose(left.joints_img, right.joints_img * (-1, 1) + (639, 0), atol=1e-2)
+    np.testing.assert_array_equal(left.faces, right.faces[:, ::-1])
+
+
+def test_several_hands_at_once_equal_one_by_one(predictor, joints, example_image):
+    shifted = joints + np.array([25, -10])
+    both = predictor(example_image, keypoints=np.concatenate([joints, shifted]), sides=["right", "left"], K=K)
+    (second,) = predictor(example_image, keypoints=shifted, sides=["left"], K=K)
+    assert [hand.side for hand in both] == ["right", "left"]
+    np.testing.assert_allclose(both[1].joints, second.joints, atol=1e-4)
+
+
+def test_a_box_is_searched_and_an_empty_one_left_out(predictor, example_image, example_hand, caplog):
+    corner = np.array([600.0, 440.0, 639.0, 479.0])
+    hands = predictor(example_image, boxes=np.stack([example_hand.bbox_xyxy, corner]), sides=["left", None])
+    assert [(hand.side, hand.bbox_source, hand.keypoint_source) for hand in hands] == [("left", "given", "mediapipe")]
+    assert "No hand seen in box 600,440,639,479" in caplog.text
+
+
+def test_without_intrinsics_the_camera_is_marked_as_assumed(predictor, example_image):
+    (hand,) = predictor(example_image)
+    assert hand.camera.source == "assumed"
+
+
+def test_no_hand_gives_an_empty_list(predictor):
+    assert predictor(np.zeros((48, 64, 3), np.uint8)) == []
+
+
+def test_given_joints_need_no_detector(example_image, joints):
+    (hand,) = Predictor.from_pretrained("fit")(example_image, keypoints=joints, sides=["right"])
+    assert (hand.keypoint_source, hand.bbox_source) == ("given", "given")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"K": np.diag([0.0, 600.0, 1.0])}, "K is no pinhole camera"),
+        ({"boxes": np.array([[700.0, 10.0, 900.0, 200.0]])}, "outside of the image"),
+        ({"boxes": np.array([[10.0, 10.0, 100.0, 100.0]]), "sides": ["right", "left"]}, "1 boxes, but 2 sides"),
+        ({"keypoints": np.zeros((1, 21, 2))}, "Give 'right' or 'left' for each"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(predictor, example_image, given, message):
+    with pytest.raises(ValueError, match=message):
+        predictor(example_image, **given)
+
+
+def test_unknown_estimators_list_the_near_ones():
+    with pytest.raises(ValueError, match="Did you mean 'fit'"):
+        Predictor.from_pretrained("fitt")
