@@ -12,12 +12,10 @@ from torch import Tensor, nn
 
 from occhand.geometry.rotation import axis_angle_to_matrix
 from occhand.hand.assets import load_parameters
+from occhand.hand.kinematics import chain_transforms
 from occhand.hand.parameters import HandParameters
 from occhand.hand.skeleton import HOUSE_FROM_HO3D, TipSet, tip_vertices
 from occhand.types import Side
-
-_LEVELS = ((1, 4, 7, 10, 13), (2, 5, 8, 11, 14), (3, 6, 9, 12, 15))
-"""Joints by their distance to the wrist in MANO's tree; the parents of a level are the level before (the wrist for the first)."""
 
 
 class PosedHand(NamedTuple):
@@ -103,14 +101,13 @@ class HandLayer(nn.Module):
         batch = rotations.shape[:-3]
         rotations, betas = rotations.reshape(-1, 16, 3, 3), betas.reshape(-1, 10)
         rest = self.rest_joints(betas)
-        transforms = _chain(rotations, rest)
+        R, t = chain_transforms(rotations, rest)
 
         identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
         features = torch.cat([betas, (rotations[:, 1:] - identity).flatten(1)], dim=1)
         shaped = torch.addmm(self.v_template.mT.flatten(), features, self.blend_directions).unflatten(1, (3, -1))  # B 3 778
 
         # Skinning moves rest vertices: take the rest joint out of each transform first.
-        R, t = transforms[:, :, :3, :3], transforms[:, :, :3, 3]
         offset = t - (R @ rest[..., None]).squeeze(-1)
         planes = self._blend_over_vertices(offset)
         for axis in range(3):
@@ -118,29 +115,15 @@ class HandLayer(nn.Module):
         vertices = planes.mT.contiguous()
 
         joints = torch.cat([t, vertices[:, list(self.tip_ids)]], dim=1)[:, list(HOUSE_FROM_HO3D)]
-        return PosedHand(vertices.reshape(*batch, -1, 3), joints.reshape(*batch, 21, 3), transforms.reshape(*batch, 16, 4, 4))
+        return PosedHand(vertices.reshape(*batch, -1, 3), joints.reshape(*batch, 21, 3), _homogeneous(R, t).reshape(*batch, 16, 4, 4))
 
     def _blend_over_vertices(self, column: Float[Tensor, "B 16 3"]) -> Float[Tensor, "B 3 778"]:
         """One column of the joints' transforms, mixed by the skin weights of each vertex."""
         return (column.mT.reshape(-1, 16) @ self.skin_weights).unflatten(0, (-1, 3))
 
 
-def _chain(rotations: Float[Tensor, "B 16 3 3"], rest: Float[Tensor, "B 16 3"]) -> Float[Tensor, "B 16 4 4"]:
-    """Global joint transforms along MANO's tree, one batched product per level of the tree."""
-    R, t = rotations[:, :1], rest[:, :1]
-    rotation_levels, translation_levels = [R], [t]
-    parents = (0,) * 5
-    for level in _LEVELS:
-        bone = rest[:, level] - rest[:, parents]
-        t = t + (R @ bone[..., None]).squeeze(-1)
-        R = R @ rotations[:, level]
-        rotation_levels.append(R)
-        translation_levels.append(t)
-        parents = level
-    # Levels back to MANO's order: joint 1 + 3 * finger + level.
-    R_all = torch.cat([rotation_levels[0], torch.stack(rotation_levels[1:], dim=2).flatten(1, 2)], dim=1)
-    t_all = torch.cat([translation_levels[0], torch.stack(translation_levels[1:], dim=2).flatten(1, 2)], dim=1)
-    top = torch.cat([R_all, t_all[..., None]], dim=-1)
+def _homogeneous(R: Float[Tensor, "B 16 3 3"], t: Float[Tensor, "B 16 3"]) -> Float[Tensor, "B 16 4 4"]:
+    top = torch.cat([R, t[..., None]], dim=-1)
     bottom = top.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*top.shape[:2], 1, 4)
     return torch.cat([top, bottom], dim=-2)
 
