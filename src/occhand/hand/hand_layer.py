@@ -111,8 +111,8 @@ class HandLayer(nn.Module):
         offset = t - (R @ rest[..., None]).squeeze(-1)
         planes = self._blend_over_vertices(offset)
         for axis in range(3):
-            planes = torch.addcmul(planes, self._blend_over_vertices(R[..., axis]), shaped[:, axis, None])
-        vertices = planes.mT.contiguous()
+            planes.addcmul_(self._blend_over_vertices(R[..., axis]), shaped[:, axis, None])  # in place: the fresh product is ours
+        vertices = planes.mT
 
         joints = torch.cat([t, vertices[:, list(self.tip_ids)]], dim=1)[:, list(HOUSE_FROM_HO3D)]
         return PosedHand(vertices.reshape(*batch, -1, 3), joints.reshape(*batch, 21, 3), _homogeneous(R, t).reshape(*batch, 16, 4, 4))
