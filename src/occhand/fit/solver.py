@@ -23,9 +23,9 @@ from occhand.hand.hand_layer import HandLayer
 from occhand.hand.prior import PosePrior, angles_from_rotations, load_prior, rotations_from_angles
 from occhand.hand.skeleton import BONES
 
-_STARTS, _SCREENING_STEPS = 8, 6
-_SURVIVORS, _FITTING_STEPS = 3, 10
-_NOISE_ROUNDS, _STEPS_PER_ROUND = 4, 4
+_STARTS, _SCREENING_STEPS = 12, 4
+_SURVIVORS, _FITTING_STEPS = 4, 5
+_NOISE_ROUNDS, _STEPS_PER_ROUND = 5, 3
 
 _FIRST_NOISE = 0.02
 """Standard deviation of the 2D joints before it is estimated, in sides of the hand's box, as every noise below."""
@@ -309,13 +309,14 @@ def _move(chain: JointChain, states: HandState, step: Float[Tensor, "N parameter
 def _expand(chain: JointChain, prior: PosePrior, evidence: _Evidence, states: HandState) -> _Expansion:
     """Second-order picture of the cost around each state."""
     joints, by_parameters = chain.linearize(states)
-    focal = evidence.K[:, None, :2, :2]
+    focal = evidence.K[:, None, :2, :2] / evidence.box[:, None, None, None]
+    centre = evidence.K[:, None, :2, 2]
     inverse_depth = 1 / joints[..., 2:]
-    relative = (focal @ (joints[..., :2] * inverse_depth)[..., None]).squeeze(-1)
+    rays = joints[..., :2] * inverse_depth
     boxes = 1 / evidence.box[:, None, None]
-    error = (relative + evidence.K[:, None, :2, 2] - evidence.joints_img) * boxes
-    by_joint = torch.cat([focal.expand(*relative.shape, 2), -relative[..., None]], dim=-1) * (inverse_depth * boxes)[..., None]
-    jacobian = (by_joint @ by_parameters).flatten(1, 2)  # N 42 parameters
+    error = (focal @ rays[..., None]).squeeze(-1) + (centre - evidence.joints_img) * boxes
+    rays_by = (by_parameters[:, :, :2] - rays[..., None] * by_parameters[:, :, 2:]) * inverse_depth[..., None]
+    jacobian = (focal @ rays_by).flatten(1, 2)  # N 42 parameters
 
     precision = 1 / evidence.noise[:, None].square()
     squared = error.square().sum(-1)
