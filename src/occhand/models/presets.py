@@ -134,16 +134,17 @@ def create_model(name: str, hand: HandLayer | None = None) -> HandOccNet | HandG
 
 def build_model(config: ModelConfig, hand: HandLayer | None = None) -> HandOccNet | HandGCAT:
     """An untrained network of any config, in training mode; `hand` as in `create_model`."""
-    hand = load_hand("open") if hand is None else hand
-    model: HandOccNet | HandGCAT
-    if isinstance(config, HandGCATConfig):
-        model = HandGCAT(config, hand)
-    elif isinstance(config, HandOccNetConfig):
-        model = HandOccNet(config, hand)
-    else:
-        raise ValueError(f"{type(config).__name__} describes no network; expected HandOccNetConfig or HandGCATConfig.")
+    model = _assemble(config, load_hand("open") if hand is None else hand)
     initialise(model, config)
     return model
+
+
+def _assemble(config: ModelConfig, hand: HandLayer) -> HandOccNet | HandGCAT:
+    if isinstance(config, HandGCATConfig):
+        return HandGCAT(config, hand)
+    if isinstance(config, HandOccNetConfig):
+        return HandOccNet(config, hand)
+    raise ValueError(f"{type(config).__name__} describes no network; expected HandOccNetConfig or HandGCATConfig.")
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class ModelInfo:
 
 
 def list_models() -> tuple[ModelInfo, ...]:
-    """Every preset with its size and cost, counted without making weights."""
+    """Every preset with its size and cost, counted without making weights; takes some seconds the first time."""
     return tuple(_describe(name) for name in PRESETS)
 
 
@@ -169,10 +170,19 @@ def _describe(name: str) -> ModelInfo:
 
     preset = PRESETS[name]
     with torch.device("meta"):
-        model: nn.Module = create_model(name, load_hand("open")).to("meta").eval()
+        model = _assemble(preset.config, load_hand("open")).to("meta").eval()
         size = preset.config.input_size
         inputs = ModelInput(torch.empty(1, 3, size, size), torch.empty(1, 21, 2))
+    parameters = sum(p.numel() for p in model.parameters())
+    _drop_pointwise(model)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(inputs)
-    parameters = sum(p.numel() for p in model.parameters())
     return ModelInfo(name, preset.table, preset.config.input_size, parameters, counter.get_total_flops() / 2e9)
+
+
+def _drop_pointwise(model: nn.Module) -> None:
+    """Leave out what is not counted and slow to trace."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.LeakyReLU | nn.ReLU):
+                setattr(module, name, nn.Identity())

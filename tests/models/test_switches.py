@@ -1,0 +1,162 @@
+"""Each switch of the configs changes the output, and does what it says."""
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from occhand.models.attention import split_heads
+from occhand.models.config import HandGCATConfig, HandOccNetConfig
+from occhand.models.graph import chebyshev, hand_adjacency, laplacian
+from occhand.models.handgcat import KGC, CATBlock
+from occhand.models.handoccnet import FIT, Gate
+from occhand.models.presets import build_model
+from tests.models.conftest import small, small_inputs
+
+OCC, GCAT = small(HandOccNetConfig()), small(HandGCATConfig())
+GRAPH = replace(GCAT, kgc_order=2)  # the release ignores its graph
+SWITCHES = [
+    (OCC, {"input_size": 128}),
+    (OCC, {"trunk_activation": "relu"}),
+    (OCC, {"image_normalisation": "imagenet"}),
+    (OCC, {"encoder_input": "concat_features_heatmaps"}),
+    (OCC, {"encoder_blocks_per_level": 1}),
+    (OCC, {"pose_output": "axis_angle"}),
+    (OCC, {"flat_hand_mean": True}),
+    (OCC, {"joints_from": "regressor"}),
+    (OCC, {"necessity": "three_conv"}),
+    (OCC, {"heads": 1}),
+    (OCC, {"embedding": "none"}),
+    (OCC, {"embedding": "after_projection"}),
+    (OCC, {"mlp_activation": "none"}),
+    (OCC, {"fit": "residual_blocks"}),
+    (OCC, {"fit": "identity"}),
+    (OCC, {"fit_depth": 1}),
+    (OCC, {"fit_attention": "softmax"}),
+    (OCC, {"fit_attention": "softmax_softmax"}),
+    (OCC, {"gate_pooling": "mean"}),
+    (OCC, {"fit_residual": "q_soft"}),
+    (OCC, {"fit_residual": "q_sig"}),
+    (OCC, {"fit_fusion": "sum"}),
+    (OCC, {"set": "residual_blocks"}),
+    (OCC, {"set": "identity"}),
+    (OCC, {"set_modules": 2}),
+    (OCC, {"set_depth": 1}),
+    (OCC, {"set_keys": "updated"}),
+    (OCC, {"set_residual": "query"}),
+    (GCAT, {"flat_hand_mean": False}),
+    (GCAT, {"kgc": "mlp"}),
+    (GCAT, {"kgc_layers": 3}),
+    (GCAT, {"kgc_order": 2}),
+    (GRAPH, {"kgc_graph": "bones"}),
+    (GRAPH, {"kgc_laplacian": "rescaled"}),
+    (GCAT, {"kgc_activation": "relu"}),
+    (GCAT, {"cat_blocks": 1}),
+    (GCAT, {"cat_order": "simultaneous"}),
+    (GCAT, {"cat_order": "image_only"}),
+    (GCAT, {"cat_embedding": "none"}),
+    (GCAT, {"cat_embedding": "after_projection"}),
+    (GCAT, {"cat_heads": 1}),
+    (GCAT, {"cat_residual": "query"}),
+    (GCAT, {"cat_mlp": "plain"}),
+    (GCAT, {"cat_output": "conv"}),
+]
+
+
+@torch.no_grad()
+def filled(config, hand):
+    """A network whose weights depend on their names and shapes only: what two networks share is equal in both."""
+    model = build_model(config, hand).eval()
+    for name, p in model.named_parameters():
+        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        fan_in = p[0].numel() if p.ndim > 1 else 4
+        p.copy_(torch.randn(p.shape, generator=generator) / fan_in**0.5 + (p.ndim == 1 and name.endswith("weight")))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("base", "switch"), SWITCHES, ids=lambda v: "-".join(f"{k}={x}" for k, x in v.items()) if isinstance(v, dict) else ""
+)
+@torch.no_grad()
+def test_switch_changes_the_output(base, switch, open_hand):
+    changed = replace(base, **switch)
+    outputs = []
+    for config in (base, changed):
+        model = filled(config, open_hand)
+        outputs.append(model(small_inputs(base) if config.input_size == base.input_size else small_inputs(config)))
+    assert (outputs[0].joints - outputs[1].joints).abs().max() > 1e-6
+
+
+def test_every_switch_is_tested():
+    sizes = {"map_size", "channels", "trunk", "trunk_width", "hourglass_depth", "encoder_channels", "encoder_levels", "head_widths"}
+    start = {"initialisation", "embedding_std"}
+    tested = {name for _, switch in SWITCHES for name in switch}
+    fields = set(HandOccNetConfig.__dataclass_fields__) | set(HandGCATConfig.__dataclass_fields__)
+    assert fields - sizes - start == tested
+
+
+@pytest.mark.parametrize("pooling", ["sum", "mean"])
+def test_gate_pools_the_whole_correlation(pooling):
+    q, k = torch.randn(2, 5, 16), torch.randn(2, 5, 16)
+    gate = Gate(replace(OCC, gate_pooling=pooling))
+    correlation = split_heads(q, 4) @ split_heads(k, 4).mT / 4**0.5
+    torch.testing.assert_close(gate(q, k), torch.sigmoid(getattr(correlation, pooling)(-1, keepdim=True)))
+
+
+def test_fit_without_blocks_sees_only_its_own_half():
+    fit = FIT(OCC).eval()
+    maps = [torch.rand(1, 16, 8, 8, requires_grad=True) for _ in range(2)]
+    fit(*maps).square().sum().backward()
+    assert all(map.grad.abs().sum() > 0 for map in maps)
+
+
+@torch.no_grad()
+def test_released_kgc_is_one_affine_map_and_no_joint_sees_another():
+    torch.manual_seed(0)
+    kgc = KGC(GCAT).eval()
+    a, b = torch.rand(1, 21, 2), torch.rand(1, 21, 2)
+    torch.testing.assert_close(kgc((a + b) / 2), (kgc(a) + kgc(b)) / 2)
+    moved = a.clone()
+    moved[:, 7] += 0.1
+    assert (kgc(moved) - kgc(a)).abs().sum((0, 2, 3)).nonzero().flatten().tolist() == [7]
+
+
+@torch.no_grad()
+def test_order_two_reaches_neighbours_and_no_further():
+    kgc = KGC(replace(GCAT, kgc_order=2, kgc_layers=1, kgc_graph="bones")).eval()
+    joints = torch.rand(1, 21, 2)
+    moved = joints.clone()
+    moved[:, 7] += 0.1
+    assert (kgc(moved) - kgc(joints)).abs().sum((0, 2, 3)).nonzero().flatten().tolist() == [6, 7, 8]
+
+
+def test_rescaled_laplacian_fills_the_range_of_chebyshev_polynomials():
+    L = laplacian(hand_adjacency("bones"), "rescaled")
+    eigenvalues = np.linalg.eigvalsh(L)
+    np.testing.assert_allclose(eigenvalues[[0, -1]], (-1, 1), atol=1e-12)
+    T = chebyshev(L, 4).double().numpy()
+    for order, polynomial in enumerate(T):
+        np.testing.assert_allclose(
+            np.sort(np.linalg.eigvalsh(polynomial)), np.sort(np.cos(order * np.arccos(eigenvalues.clip(-1, 1)))), atol=1e-5
+        )
+
+
+def test_graph_edges():
+    assert hand_adjacency("bones").sum() == 2 * 20
+    assert hand_adjacency("bones_and_levels").sum() == 2 * (20 + 16) + 21
+
+
+@torch.no_grad()
+def test_simultaneous_attention_does_not_see_the_updated_image():
+    torch.manual_seed(0)
+    image, pose = torch.rand(1, 16, 8, 8), torch.rand(1, 21, 8, 8)
+    block = CATBlock(replace(GCAT, cat_order="simultaneous"))
+    for p in block.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    before = block(image, pose)
+    torch.nn.init.normal_(block.image_from_pose.mlp.narrow.weight)
+    after = block(image, pose)
+    assert not torch.equal(before[0], after[0])
+    torch.testing.assert_close(before[1], after[1])
