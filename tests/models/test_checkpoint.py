@@ -149,7 +149,7 @@ def test_flat_hand_mean_is_read_from_the_snapshot(recipe_weights):
 
 def test_older_snapshots_and_those_without_a_hand(recipe_weights, open_hand):
     weights = {key: value for key, value in recipe_weights["handoccnet"].items() if not key.startswith(("fitting_loss", RELEASED_HAND))}
-    assert load_released(weights, open_hand).regressor.mano_head.hand is open_hand
+    assert load_released(weights, open_hand).hand is open_hand
     with pytest.raises(ValueError, match="no usable hand inside"):
         load_released(weights)
 

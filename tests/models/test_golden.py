@@ -97,8 +97,7 @@ def targets(batch):
 
 
 def losses(net, model, inputs):
-    head = model.regressor.mano_head
-    return hand_losses(model(inputs), targets(len(inputs.image)), inputs, head.hand, head.flat_hand_mean, LOSS[net])
+    return hand_losses(model(inputs), targets(len(inputs.image)), inputs, model.hand, model.config.flat_hand_mean, LOSS[net])
 
 
 def as_array(terms):

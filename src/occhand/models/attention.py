@@ -48,13 +48,13 @@ class PositionEmbedding(nn.Module):
         if place != "none":
             self.weight = nn.Parameter(torch.empty(1, channels, size, size))
 
-    def forward(self, map: Float[Tensor, "B C H W"], project: nn.Module) -> Float[Tensor, "B C H W"]:
+    def forward(self, x: Float[Tensor, "B C h w"], project: nn.Module) -> Float[Tensor, "B C h w"]:
         """The projected map with its places marked."""
         if self.place == "before_projection":
-            return project(map + self.weight)
+            return project(x + self.weight)
         if self.place == "after_projection":
-            return project(map) + self.weight
-        return project(map)
+            return project(x) + self.weight
+        return project(x)
 
 
 class FeedForward(nn.Module):

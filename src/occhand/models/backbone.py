@@ -26,9 +26,9 @@ class Trunk(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        mean, std = (_IMAGENET_MEAN, _IMAGENET_STD) if config.image_normalisation == "imagenet" else ((0.0,) * 3, (1.0,) * 3)
-        self.register_buffer("image_mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("image_std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.normalises = config.image_normalisation == "imagenet"
+        self.register_buffer("image_mean", torch.tensor(_IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("image_std", torch.tensor(_IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.resnet = ResNet(config.trunk, config.trunk_width, config.trunk_activation)
         self.pyramid = FeaturePyramid(self.resnet.stage_channels, config.channels)
         self.smooth = nn.Conv2d(config.channels, config.channels, 3, padding=1)
@@ -36,7 +36,9 @@ class Trunk(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """The feature map of a crop with values 0..1."""
-        c2, c3, c4, c5 = self.resnet((image - self.image_mean) / self.image_std)
+        if self.normalises:
+            image = (image - self.image_mean) / self.image_std
+        c2, c3, c4, c5 = self.resnet(image)
         return self.pool(self.smooth(self.pyramid(c2, c3, c4, c5)))
 
 
@@ -60,8 +62,8 @@ class FeaturePyramid(nn.Module):
         return _enlarged_to(p3, c2) + self.lateral2(c2)
 
 
-def _enlarged_to(map: Float[Tensor, "B C _ _"], finer: Float[Tensor, "B _ h w"]) -> Float[Tensor, "B C h w"]:
-    return interpolate(map, size=finer.shape[-2:], mode="bilinear", align_corners=False)
+def _enlarged_to(coarse: Float[Tensor, "B C _ _"], finer: Float[Tensor, "B _ h w"]) -> Float[Tensor, "B C h w"]:
+    return interpolate(coarse, size=finer.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class ResNet(nn.Module):

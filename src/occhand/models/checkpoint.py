@@ -73,7 +73,7 @@ def save_checkpoint(model: HandOccNet | HandGCAT, path: StrPath, data: str, lice
     """
     about = {
         "config": config_to_json(model.config),
-        "hand": model.regressor.mano_head.hand.name,
+        "hand": model.hand.name,
         "data": data,
         "licence": licence,
         "version": __version__,

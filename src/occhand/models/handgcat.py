@@ -35,13 +35,18 @@ class HandGCAT(nn.Module):
         self.cat = CAT(config)
         self.regressor = Regressor(config, hand)
 
+    @property
+    def hand(self) -> HandLayer:
+        """The layer that makes the mesh."""
+        return self.regressor.mano_head.hand
+
     def forward(self, inputs: ModelInput) -> ModelOutput:
         """The hand in each crop.
 
         Raises:
             ValueError: No 2D joints; crops of another size, not 0..1, not finite, or none.
         """
-        check_input(inputs, self.config)
+        check_input(inputs, self.config, check_values=not self.training)
         image = self.trunk(inputs.image)
         pose = self.kgc(inputs.joints_crop)
         return self.regressor(self.cat(image, pose))
@@ -52,12 +57,13 @@ class KGC(nn.Module):
 
     def __init__(self, config: HandGCATConfig) -> None:
         super().__init__()
-        size, inner = config.map_size, config.kgc_layers - 2
-        widths = [2] + [size**2] * (config.kgc_layers > 1) + [2 * size**2] * inner + [size**2]
-        Layer = GraphLayer if config.kgc == "graph" else JointLayer
-        self.layers = nn.ModuleList(Layer(*pair, config) for pair in pairwise(widths))
-        self.activation = nn.Identity() if config.kgc == "graph" and config.kgc_activation == "none" else nn.ReLU()
-        self.map_size = size
+        self.map_size, pixels = config.map_size, config.map_size**2
+        # Released: 1024, 2048, 2048, 1024 features after its four layers; other depths are assumed to follow it.
+        hidden = [pixels, *[2 * pixels] * (config.kgc_layers - 2)]
+        widths = pairwise([2, *hidden[: config.kgc_layers - 1], pixels])
+        is_graph = config.kgc == "graph"
+        self.layers = nn.ModuleList(GraphLayer(*pair, config) if is_graph else nn.Linear(*pair) for pair in widths)
+        self.activation = nn.Identity() if is_graph and config.kgc_activation == "none" else nn.ReLU()
 
     def forward(self, joints_crop: Float[Tensor, "B 21 2"]) -> Float[Tensor, "B 21 h w"]:
         """The joints' maps."""
@@ -75,7 +81,6 @@ class GraphLayer(nn.Module):
     def __init__(self, features_in: int, features_out: int, config: HandGCATConfig) -> None:
         super().__init__()
         L = laplacian(hand_adjacency(config.kgc_graph), config.kgc_laplacian)
-        self.order = config.kgc_order
         self.register_buffer("polynomials", chebyshev(L, config.kgc_order), persistent=False)
         self.linear = nn.Linear(config.kgc_order * features_in, features_out)
         self.bn = nn.BatchNorm1d(features_out)
@@ -84,13 +89,6 @@ class GraphLayer(nn.Module):
         """The joints' next features."""
         mixed = torch.cat([joints, *(T @ joints for T in self.polynomials[1:])], dim=-1)
         return self.bn(self.linear(mixed).flatten(0, 1)).unflatten(0, (-1, NUM_JOINTS))
-
-
-class JointLayer(nn.Linear):
-    """A linear layer on each joint by itself, in the place of a `GraphLayer`."""
-
-    def __init__(self, features_in: int, features_out: int, config: HandGCATConfig) -> None:
-        super().__init__(features_in, features_out)
 
 
 class CAT(nn.Module):

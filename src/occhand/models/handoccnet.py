@@ -30,10 +30,14 @@ class HandOccNet(nn.Module):
         self.trunk = Trunk(config)
         self.necessity = MaxMeanConv() if config.necessity == "max_mean_conv" else ThreeConv(config.channels)
         self.fit = FIT(config) if config.fit == "transformer" else Replacement(config.fit, config.channels)
-        self.set = nn.Sequential(*(SET(config) for _ in range(config.set_modules)))
-        if config.set != "transformer":
-            self.set = Replacement(config.set, config.channels)
+        sets = (SET(config) for _ in range(config.set_modules))
+        self.set = nn.Sequential(*sets) if config.set == "transformer" else Replacement(config.set, config.channels)
         self.regressor = Regressor(config, hand)
+
+    @property
+    def hand(self) -> HandLayer:
+        """The layer that makes the mesh."""
+        return self.regressor.mano_head.hand
 
     def forward(self, inputs: ModelInput) -> ModelOutput:
         """The hand in each crop.
@@ -41,7 +45,7 @@ class HandOccNet(nn.Module):
         Raises:
             ValueError: Crops of another size, not 0..1, not finite, or none.
         """
-        check_input(inputs, self.config)
+        check_input(inputs, self.config, check_values=not self.training)
         features = self.trunk(inputs.image)
         necessity = torch.sigmoid(self.necessity(features))
         primary, secondary = features * necessity, features * (1 - necessity)
@@ -201,9 +205,9 @@ class Replacement(nn.Sequential):
         return super().forward(sum(maps[1:], start=maps[0]))
 
 
-def pixels(map: Float[Tensor, "B C h w"]) -> Float[Tensor, "B pixels C"]:
+def pixels(features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B pixels C"]:
     """A map's pixels as tokens."""
-    return map.flatten(2).mT
+    return features.flatten(2).mT
 
 
 def as_map(tokens: Float[Tensor, "B pixels C"], like: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:

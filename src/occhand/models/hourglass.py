@@ -83,9 +83,9 @@ class HeatmapHead(nn.Module):
         self.register_buffer("column", centres.repeat(size), persistent=False)
         self.register_buffer("row", centres.repeat_interleave(size), persistent=False)
 
-    def forward(self, map: Float[Tensor, "B C h w"]) -> Heatmaps:
+    def forward(self, features: Float[Tensor, "B C h w"]) -> Heatmaps:
         """Heat maps and their soft-argmax."""
-        features = self.project(self.refine(self.hourglass(map)))
+        features = self.project(self.refine(self.hourglass(features)))
         probabilities = self.softmax(self.sharpness * self.score(features).flatten(2))
         joints_crop = torch.stack([(probabilities * self.column).sum(-1), (probabilities * self.row).sum(-1)], dim=-1)
-        return Heatmaps(joints_crop, probabilities.unflatten(2, map.shape[-2:]), features)
+        return Heatmaps(joints_crop, probabilities.unflatten(2, features.shape[-2:]), features)

@@ -89,5 +89,5 @@ def inspect(model: HandOccNet | HandGCAT, inputs: ModelInput) -> Inspection:
     if isinstance(model, HandOccNet):
         inspection.necessity = torch.sigmoid(seen["necessity"][1]).squeeze(1)
         maps["primary"], maps["secondary"] = seen["fit"][0]
-    inspection.feature_norms = {name: map.norm(dim=1) for name, map in maps.items()}
+    inspection.feature_norms = {name: features.norm(dim=1) for name, features in maps.items()}
     return inspection

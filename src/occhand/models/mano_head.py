@@ -28,10 +28,10 @@ class Regressor(nn.Module):
         self.encoder = Encoder(config)
         self.mano_head = ManoHead(config, hand)
 
-    def forward(self, map: Float[Tensor, "B C h w"]) -> ModelOutput:
+    def forward(self, features: Float[Tensor, "B C h w"]) -> ModelOutput:
         """The hand seen in a feature map."""
-        heatmaps = self.heatmap_head(map)
-        return self.mano_head(self.encoder(map, heatmaps), heatmaps)
+        heatmaps = self.heatmap_head(features)
+        return self.mano_head(self.encoder(features, heatmaps), heatmaps)
 
 
 class Encoder(nn.Module):
@@ -51,12 +51,12 @@ class Encoder(nn.Module):
             nn.Sequential(*(PreActivation(channels) for _ in range(per_level))) for _ in range(config.encoder_levels)
         )
 
-    def forward(self, map: Float[Tensor, "B C h w"], heatmaps: Heatmaps) -> Float[Tensor, "B encoded"]:
+    def forward(self, features: Float[Tensor, "B C h w"], heatmaps: Heatmaps) -> Float[Tensor, "B encoded"]:
         """The vector, channel by channel."""
         if self.input == "sum_hourglass_heatmaps":
             z = self.encode_heatmaps(heatmaps.probabilities) + self.encode_features(heatmaps.features)
         else:
-            z = self.encode_both(torch.cat([map, heatmaps.probabilities], dim=1))
+            z = self.encode_both(torch.cat([features, heatmaps.probabilities], dim=1))
         for level in self.levels:
             z = max_pool2d(level(z), 2)
         return z.flatten(1)
