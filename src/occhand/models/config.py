@@ -46,6 +46,7 @@ class ModelConfig:
     """Released: projections of the hourglass feature and the heat maps are summed. Paper: the refined feature and the heat maps are
     concatenated."""
     encoder_channels: int = 256
+    """Its width. HandOccNet's text has a vector of 2048, which 512 would give."""
     encoder_levels: int = 4
     """Halvings of the map on its way to a vector."""
     encoder_blocks_per_level: int = 2
@@ -138,10 +139,12 @@ class HandGCATConfig(ModelConfig):
     """HandGCAT: knowledge-guided graph convolution (KGC), cross-attention transformer (CAT)."""
 
     flat_hand_mean: bool = True
+    """Here pose zero is the flat hand."""
 
     kgc: Literal["graph", "mlp"] = "graph"
     """`mlp`: linear layers with ReLU per joint, the row that the graph is compared with in Table IV (its form is assumed)."""
     kgc_layers: int = 4
+    """Table IV has 1 to 5."""
     kgc_order: int = 1
     """Order K of the Chebyshev polynomials. Released: 1, which is T_0 = I alone: **no joint sees its neighbours**. From 2 on they mix."""
     kgc_graph: Literal["bones_and_levels", "bones"] = "bones_and_levels"
@@ -152,6 +155,7 @@ class HandGCATConfig(ModelConfig):
     """Between layers. Released: none, so in evaluation KGC is one affine map. `relu` for the paper's is assumed."""
 
     cat_blocks: int = 2
+    """Table V has 1 to 3."""
     cat_order: Literal["sequential", "simultaneous", "image_only"] = "sequential"
     """Released: image from pose, then pose from the **updated** image. Paper (Eq. 3): both at once. `image_only`: the plain transformers
     of Table V, which leave the pose as it is (assumed)."""
