@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import normalize
 
 _SMALL_ANGLE_SQUARED = 1e-4
 """Below it (0.01 rad) sine and cosine ratios come from their series, whose next term is under float32 rounding."""
@@ -48,8 +48,9 @@ def matrix_to_quaternion(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batc
         ],
         dim=-2,
     )
-    best = one_hot(products.diagonal(dim1=-2, dim2=-1).argmax(-1), 4).to(products)
-    quaternion = normalize((best[..., None, :] @ products).squeeze(-2), dim=-1)
+    best = products.diagonal(dim1=-2, dim2=-1).argmax(-1)
+    row = products.gather(-2, best[..., None, None].expand(*best.shape, 1, 4)).squeeze(-2)  # exports with any batch
+    quaternion = normalize(row, dim=-1)
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
 
