@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from occhand.detect import DetectedHand, Keypoints2D, read_keypoints
+from occhand.estimators import FitEstimator
+from occhand.hand.hand_layer import load_hand
 from occhand.image_io import load_image
 from occhand.predictor import Predictor
 
@@ -56,4 +58,4 @@ def stand_in(example_hand) -> StandInDetector:
 
 @pytest.fixture
 def predictor(stand_in) -> Predictor:
-    return Predictor(Predictor.from_pretrained("fit").parameters, stand_in, stand_in)
+    return Predictor(FitEstimator(load_hand("open")), stand_in, stand_in)

@@ -9,8 +9,9 @@ import pytest
 import trimesh
 from PIL import Image
 
-from occhand import cli
+from occhand import cli, create_model
 from occhand.hand.assets import load_parameters
+from occhand.models.checkpoint import save_checkpoint
 from occhand.predictor import Predictor
 from occhand.result import SCHEMA_FILE
 from tests.conftest import EXAMPLES
@@ -118,6 +119,10 @@ BAD_INPUT = {
     "joints of the wrong shape": ([PHOTO, "--keypoints", "twenty.json"], r"expected \(21, 2\)"),
     "unknown mesh format": ([PHOTO, "--mesh", "stl"], "choose obj, ply, glb"),
     "unknown hand": ([PHOTO, "--hand", "opne"], "choose open, mano"),
+    "unknown model": ([PHOTO, "--model", "handocnet"], "expected 'fit', a .safetensors file or an authors' snapshot"),
+    "weights not there": ([PHOTO, "--model", "none.safetensors"], "Weights not found"),
+    "weights that are none": ([PHOTO, "--model", "text.safetensors"], "is no whole safetensors file"),
+    "maps of the fit": ([PHOTO, "--maps"], "The fit has no maps"),
     "MANO not there": ([PHOTO, "--hand", "mano"], "occhand convert mano"),
 }
 
@@ -126,6 +131,7 @@ BAD_INPUT = {
 def test_bad_input_is_one_line_and_exit_code_two(run, tmp_path, monkeypatch, case):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text("text")
+    (tmp_path / "text.safetensors").write_text("text")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "void").mkdir()
     (tmp_path / "twenty.json").write_text(json.dumps([{"side": "right", "joints_img": np.zeros((20, 2)).tolist()}]))
@@ -158,6 +164,34 @@ def test_convert_mano_says_the_side_and_keeps_it(run, tmp_path):
     assert "holds a right hand, expected a left one" in err
 
 
+def test_a_network_predicts_with_maps_and_without_a_detector(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(Predictor, "load_detector", lambda _: pytest.fail("a box with its side needs no detector"))
+    weights = tmp_path / "weights.safetensors"
+    save_checkpoint(create_model("handoccnet-open-s"), weights, data="none", licence="none")
+    code, _, _ = run("predict", PHOTO, "--model", weights, "--boxes", "200,84,418,275,right", "--maps", "--out", tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "rendered-hand" / "result.json").read_text())
+    assert code == 0
+    assert (tmp_path / "out" / "rendered-hand" / "maps-hand0-right.png").is_file()
+    jsonschema.validate(record, SCHEMA)
+    assert record["hands"][0]["keypoints"]["source"] == "handoccnet"
+
+
+def test_models_are_listed_with_their_table_rows(run):
+    code, out, _ = run("models", "--json")
+    models = {model["name"]: model for model in json.loads(out)}
+    assert code == 0
+    assert models["handoccnet"]["parameters"] == 38_729_272
+    assert all(model["table"] and model["gmacs"] > 0 for model in models.values())
+
+
+def test_a_snapshot_that_is_none_is_refused(run, tmp_path):
+    (tmp_path / "snapshot.pth.tar").write_bytes(b"no snapshot")
+    code, _, err = run("convert", "checkpoint", tmp_path / "snapshot.pth.tar", tmp_path / "out.safetensors")
+    assert code == 2
+    assert "Nothing was loaded" in err
+    assert not (tmp_path / "out.safetensors").exists()
+
+
 def test_doctor_names_a_next_step_for_what_is_missing(run):
     code, out, _ = run("doctor")
     assert code == 0
@@ -167,7 +201,7 @@ def test_doctor_names_a_next_step_for_what_is_missing(run):
     assert all(finding["next_step"] for finding in findings if finding["state"] != "ok")
 
 
-@pytest.mark.parametrize("verb", [[], ["predict"], ["convert"], ["convert", "mano"], ["doctor"]])
+@pytest.mark.parametrize("verb", [[], ["predict"], ["convert"], ["convert", "mano"], ["convert", "checkpoint"], ["models"], ["doctor"]])
 def test_help_is_there_for_every_verb(run, verb):
     code, out, _ = run(*verb, "-h")
     assert code == 0

@@ -14,6 +14,7 @@ LAYERS = (
     {"hand"},
     {"models", "data", "metrics", "render"},
     {"losses", "fit", "detect", "result", "synth"},
+    {"estimators"},
     {"predictor", "evaluate", "stress"},
     {"outputs", "train", "video", "export", "bench"},
     {"doctor"},

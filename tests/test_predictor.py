@@ -98,6 +98,6 @@ def test_what_cannot_be_used_is_refused(predictor, example_image, given, message
         predictor(example_image, **given)
 
 
-def test_unknown_estimators_list_the_near_ones():
+def test_unknown_models_list_the_near_ones():
     with pytest.raises(ValueError, match="Did you mean 'fit'"):
         Predictor.from_pretrained("fitt")

@@ -6,16 +6,19 @@ import json as json_module
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.console import Console
 from rich.progress import track
+from rich.table import Column, Table
 from tyro.conf import Positional, UseAppendAction, arg
 
 from occhand.doctor import diagnose
 from occhand.hand import assets
+from occhand.models import checkpoint, presets
 from occhand.outputs import OutputOptions, complaints, plan_outputs, predict_file, read_given, summary
 from occhand.predictor import Predictor
 from occhand.types import Side
@@ -36,9 +39,13 @@ def predict(
     boxes: UseAppendAction[tuple[str, ...]] = (),
     keypoints: Path | None = None,
     K: Annotated[str | None, arg(name="K")] = None,
-    hand: str = "open",
+    model: str = "fit",
+    joints_from: Path | None = None,
+    refine: bool = True,
+    hand: str | None = None,
     mesh: str = "glb,obj",
     turntable: bool = False,
+    maps: bool = False,
     json: bool = False,
 ) -> int:
     """Reconstruct the hands in photographs: meshes, an overlay and result.json for each.
@@ -53,18 +60,22 @@ def predict(
         keypoints: For one image: a JSON file of 2D joints, a list of {"side": "right", "joints_img": 21 pairs of pixels}; wrist first,
             then thumb, index, middle, ring, pinky from base to tip; "weights" (0 to 1) may be added.
         K: Intrinsics of the camera as fx,fy,cx,cy in pixels. Without them a camera is assumed, and distance is a guess.
-        hand: Hand model: open (ours), mano (yours, after 'occhand convert mano'), or a MANO_RIGHT.pkl.
+        model: fit (the hand model fitted to 2D joints), or a file of weights: .safetensors, or a snapshot of the authors (.pth.tar).
+        joints_from: Weights of a HandOccNet whose 2D joints a HandGCAT takes, instead of the detector's.
+        refine: Let the fit move a network's hand towards the 2D joints.
+        hand: Hand model: open (ours), mano (yours, after 'occhand convert mano'), or a MANO_RIGHT.pkl; else the one that the weights name.
         mesh: Mesh formats to write, separated by commas: glb, obj, ply.
         turntable: Also write an animation of each hand turning.
+        maps: Also draw what the network looked at, over the crop of each hand.
         json: Print what was done as JSON.
     """
     if not images:
         raise ValueError("No image was named. Give image files or folders: occhand predict photo.jpg")
-    options = OutputOptions(tuple(mesh.split(",")), turntable)
+    options = OutputOptions(tuple(mesh.split(",")), turntable, maps)
     plan, outcomes = plan_outputs(images, out)
     given = read_given(boxes, keypoints, K, image_count=len(plan))
-    predictor = Predictor.from_pretrained("fit", hand=hand)
-    if plan and given.keypoints is None:
+    predictor = Predictor.from_pretrained(model, hand, refine, joints_from)
+    if plan and given.needs_detector(predictor):
         predictor.load_detector()
     console = Console(stderr=True)
     for image, folder in track(plan, "Reconstructing", console=console, disable=len(plan) < 2, transient=True):
@@ -87,6 +98,40 @@ def convert_mano(file: Positional[Path], side: Side | None = None) -> int:
     """
     hand, kept = assets.convert_mano(file, side)
     print(f"{file} holds MANO's {hand.side} hand. Kept as {kept}; use it with --hand mano. MANO's own licence applies to both files.")
+    return 0
+
+
+@convert.command(name="checkpoint")
+def convert_checkpoint(snapshot: Positional[Path], out: Positional[Path]) -> int:
+    """Turn a snapshot of the authors of HandOccNet or HandGCAT into a file of ours, without the MANO arrays inside.
+
+    Args:
+        snapshot: Their .pth.tar; nothing in it is run.
+        out: The .safetensors file to write.
+    """
+    info = checkpoint.convert_checkpoint(snapshot, out)
+    kind = type(info.config).__name__.removesuffix("Config")
+    print(f"{snapshot} holds {kind}. Kept as {out}, without the hand inside it; use it with --model {out} --hand mano.")
+    return 0
+
+
+@app.command
+def models(json: bool = False) -> int:
+    """List every network by name, with its parameters, cost, input size and the table row it stands for.
+
+    Args:
+        json: Print as JSON.
+    """
+    infos = presets.list_models()
+    if json:
+        print(json_module.dumps([asdict(info) for info in infos], indent=2))
+        return 0
+    table = Table(
+        Column("name", no_wrap=True), *(Column(title, justify="right") for title in ("parameters", "GMAC", "pixels")), "stands for"
+    )
+    for info in infos:
+        table.add_row(info.name, f"{info.parameters / 1e6:.1f} M", f"{info.gmacs:.2f}", str(info.input_size), info.table)
+    Console().print(table)
     return 0
 
 

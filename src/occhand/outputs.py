@@ -16,6 +16,7 @@ from occhand.image_io import ImageError, list_images, load_image, save_image
 from occhand.mesh_io import check_format
 from occhand.predictor import Predictor
 from occhand.render.gallery import save_animation, turntable
+from occhand.render.heat import draw_maps
 from occhand.render.shade import PALETTE
 from occhand.result import HandMesh, draw_hands, result_record, write_json
 from occhand.types import Camera, Side
@@ -34,6 +35,8 @@ class OutputOptions:
     mesh_formats: tuple[str, ...] = ("glb", "obj")
     has_turntable: bool = False
     """An animation of each hand turning, `turntable-hand<k>-<side>.webp`."""
+    has_maps: bool = False
+    """What the network looked at, `maps-hand<k>-<side>.png`."""
 
     def __post_init__(self) -> None:
         for kind in self.mesh_formats:
@@ -48,6 +51,11 @@ class Given:
     sides: Sequence[Side | None] | None = None
     keypoints: Sequence[DetectedHand] | None = None
     K: Float[np.ndarray, "3 3"] | None = None
+
+    def needs_detector(self, predictor: Predictor) -> bool:
+        """Whether something must still be found in the image."""
+        is_placed = self.sides is not None and all(self.sides) and not predictor.estimator.needs_keypoints
+        return self.keypoints is None and not is_placed
 
 
 @dataclass(frozen=True)
@@ -124,8 +132,9 @@ def predict_file(predictor: Predictor, image: Path, folder: Path, given: Given, 
     try:
         picture = load_image(image)
         hands = predictor(picture, boxes=given.boxes, sides=given.sides, keypoints=given.keypoints, K=given.K)
+        maps = [draw_maps(*predictor.look_inside(picture, hand)) for hand in hands] if options.has_maps else []
         camera = predictor.camera(picture, given.K)
-        return Outcome(image, tuple(hands), tuple(write_outputs(folder, image.name, picture, camera, hands, options)))
+        return Outcome(image, tuple(hands), tuple(write_outputs(folder, image.name, picture, camera, hands, options, maps)))
     except ValueError as error:
         _log.debug("%s", image, exc_info=True)
         return Outcome(image, error=" ".join(str(error).split()))
@@ -140,6 +149,7 @@ def write_outputs(
     camera: Camera,
     hands: Sequence[HandMesh],
     options: OutputOptions,
+    maps: Sequence[UInt8[np.ndarray, "_ _ 3"]] = (),
 ) -> list[Path]:
     """Write everything of one image into its folder; each file appears whole or not at all, `result.json` last.
 
@@ -150,6 +160,7 @@ def write_outputs(
         camera: Of the picture.
         hands: May be empty: then there is an overlay that says so, and a JSON with an empty list.
         options: Which files.
+        maps: A picture for each hand of what the network looked at.
 
     Returns:
         The files, `result.json` first.
@@ -163,6 +174,9 @@ def write_outputs(
         if options.has_turntable:
             written.append(folder / f"turntable-{name}.webp")
             save_animation(turntable(hand.vertices, hand.faces, colour=PALETTE[k % len(PALETTE)]), written[-1])
+        if maps:
+            written.append(folder / f"maps-{name}.png")
+            save_image(maps[k], written[-1])
     overlay = folder / "overlay.png"
     save_image(np.asarray(draw_hands(image, hands)), overlay)
     record = write_json(folder / "result.json", result_record(image_name, camera, hands, mesh_files))

@@ -1,71 +1,83 @@
-"""How an image becomes hand meshes: find the hands, mirror left ones, fit the hand model, mirror back."""
+"""How an image becomes hand meshes: find the hands, mirror left ones, estimate each as a right hand, mirror the meshes back."""
 
 from __future__ import annotations
 
 import difflib
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
 
-from occhand.detect import DetectedHand, Detector, Keypointer, check_boxes, hands_from_joints
+from occhand.detect import DetectedHand, Detector, Keypointer, Keypoints2D, check_boxes, hands_from_joints
 from occhand.detect.mediapipe import MediaPipeHands
-from occhand.fit import HandFit, fit_hand
-from occhand.geometry.camera import mirror_intrinsics
+from occhand.estimators import Estimate, Estimator, FitEstimator, HandView, NetworkEstimator
 from occhand.geometry.rotation import mirror_rotation
-from occhand.hand.assets import load_parameters
-from occhand.hand.hand_layer import HandLayer
-from occhand.hand.parameters import HandParameters
+from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.image_io import load_image
+from occhand.models.checkpoint import load_checkpoint, load_released
+from occhand.models.handgcat import HandGCAT
+from occhand.models.handoccnet import HandOccNet
 from occhand.result import HandMesh
 from occhand.types import Camera, Side
 
-ESTIMATORS = ("fit",)
-"""Names that `Predictor.from_pretrained` knows. `fit`: the hand model is fitted to the 2D joints; nothing is learned."""
+ImageLike = str | os.PathLike[str] | UInt8[np.ndarray, "height width 3"]
 
 _log = logging.getLogger(__name__)
-
-ImageLike = str | os.PathLike[str] | UInt8[np.ndarray, "height width 3"]
 
 
 class Predictor:
     """Images in, hand meshes out.
 
     Args:
-        hand: The right hand model; left hands are fitted as its mirror image.
+        estimator: Poses right hands; left hands are shown to it in a mirror.
         detector: Finds hands with their joints where the caller gives neither; None: MediaPipe, opened at the first need.
         keypointer: Finds the joints inside a given box; None: MediaPipe, likewise.
     """
 
-    def __init__(self, hand: HandParameters, detector: Detector | None = None, keypointer: Keypointer | None = None) -> None:
-        self.parameters = hand
-        self.hand = HandLayer(hand)
-        self._faces = {"right": hand.faces, "left": hand.mirrored().faces}
+    def __init__(self, estimator: Estimator, detector: Detector | None = None, keypointer: Keypointer | None = None) -> None:
+        self.estimator = estimator
         self._detector, self._keypointer = detector, keypointer
 
     @classmethod
-    def from_pretrained(cls, name: str = "fit", hand: str | os.PathLike[str] = "open") -> Predictor:
-        """A predictor by the name of its estimator.
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str] = "fit",
+        hand: str | os.PathLike[str] | None = None,
+        refine: bool = True,
+        joints_from: str | os.PathLike[str] | None = None,
+    ) -> Predictor:
+        """A predictor by the name of its estimator or a file of weights.
 
         Args:
-            name: One of `ESTIMATORS`.
-            hand: `open` (ours), `mano` (yours, converted before) or a MANO_RIGHT.pkl.
+            name: `fit` (the hand model fitted to 2D joints, nothing learned), a `.safetensors` file of ours, or a snapshot of the
+                authors of HandOccNet or HandGCAT (`.pth.tar`).
+            hand: `open` (ours), `mano` (yours, converted before) or a MANO_RIGHT.pkl; None: the one that the weights name or hold, the
+                open hand for the fit.
+            refine: Let the fit move a network's hand towards the 2D joints.
+            joints_from: Weights of a HandOccNet whose 2D joints HandGCAT takes; None: the detector's, or those given.
 
         Raises:
-            ValueError: Unknown name.
-            FileNotFoundError: The hand file is missing.
+            ValueError: Unknown name; files that hold something else; options that do not go together.
+            FileNotFoundError: Missing weights or hand file.
         """
-        if name not in ESTIMATORS:
-            near = difflib.get_close_matches(name, ESTIMATORS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"Unknown estimator {name!r}; choose one of {', '.join(ESTIMATORS)}.{hint}")
-        return cls(load_parameters(hand, "right"))
+        layer = None if hand is None else load_hand(hand)
+        if name == "fit":
+            if joints_from is not None:
+                raise ValueError(
+                    "Joints from HandOccNet are for HandGCAT; the fit takes the detector's. Name HandGCAT's weights as the model."
+                )
+            return cls(FitEstimator(layer or load_hand("open")))
+        model = _load_weights(name, layer)
+        joints_model = None if joints_from is None else _load_weights(joints_from, layer)
+        if joints_model is not None and not (isinstance(joints_model, HandOccNet) and isinstance(model, HandGCAT)):
+            raise ValueError(
+                "2D joints go from a HandOccNet to a HandGCAT: name HandGCAT's weights as the model, HandOccNet's for the joints."
+            )
+        return cls(NetworkEstimator(model, refine, joints_model if isinstance(joints_model, HandOccNet) else None))
 
     def __call__(
         self,
@@ -101,7 +113,10 @@ class Predictor:
             found = hands_from_joints(keypoints, sides, boxes)
         else:
             found = keypoints
-        return self.estimate(found, camera)
+        if not found:
+            return []
+        estimate = self.estimator([HandView.of(picture, hand, camera) for hand in found])
+        return [self._to_mesh(hand, camera, estimate, k) for k, hand in enumerate(found)]
 
     @staticmethod
     def camera(picture: UInt8[np.ndarray, "height width 3"], K: Float[np.ndarray, "3 3"] | None = None) -> Camera:
@@ -115,15 +130,19 @@ class Predictor:
         boxes: Float[np.ndarray, "hands 4"] | None = None,
         sides: Sequence[Side | None] | None = None,
     ) -> list[DetectedHand]:
-        """Hands with their 2D joints: all that the detector sees, or those inside the given boxes."""
+        """Hands with what the estimator needs: all that the detector sees, or those inside the given boxes."""
         if boxes is None:
             hands = self.detector.detect(picture)
             return [hand for hand in (self._with_joints(picture, hand) for hand in hands) if hand is not None]
         boxes = check_boxes(boxes, *picture.shape[:2])
-        if sides is not None and len(sides) != len(boxes):
+        sides = [None] * len(boxes) if sides is None else list(sides)
+        if len(sides) != len(boxes):
             raise ValueError(f"{len(boxes)} boxes, but {len(sides)} sides. Give one side per box; None where it is not known.")
         found = []
-        for box, side in zip(boxes, sides or [None] * len(boxes), strict=True):
+        for box, side in zip(boxes, sides, strict=True):
+            if side is not None and not self.estimator.needs_keypoints:
+                found.append(DetectedHand(box, side, 1.0, bbox_source="given"))
+                continue
             seen = self.keypointer.find_joints(picture, box, side)
             if seen is None:
                 _log.warning("No hand seen in box %s", ",".join(f"{value:g}" for value in box))
@@ -131,12 +150,19 @@ class Predictor:
                 found.append(DetectedHand(box, seen[0], seen[1].score, seen[1], bbox_source="given"))
         return found
 
-    def _with_joints(self, picture: UInt8[np.ndarray, "height width 3"], hand: DetectedHand) -> DetectedHand | None:
-        """The hand with its joints, for detectors that find boxes only."""
-        if hand.keypoints is not None:
-            return hand
-        seen = self.keypointer.find_joints(picture, hand.bbox_xyxy, hand.side)
-        return None if seen is None else replace(hand, keypoints=seen[1])
+    def look_inside(
+        self, picture: UInt8[np.ndarray, "height width 3"], hand: HandMesh
+    ) -> tuple[UInt8[np.ndarray, "size size 3"], dict[str, Float[np.ndarray, "_ _"]]]:
+        """The crop that the network saw of a hand found in the picture, and its maps over it by name; a left hand's is mirrored.
+
+        Raises:
+            ValueError: The estimator is no network.
+        """
+        if not isinstance(self.estimator, NetworkEstimator):
+            raise ValueError("The fit has no maps to show. Name a network's weights: --model FILE.")
+        points = Keypoints2D(hand.keypoints, hand.keypoint_weights, hand.keypoint_source)
+        found = DetectedHand(hand.bbox_xyxy, hand.side, hand.score, points, hand.bbox_source)
+        return self.estimator.look_inside(HandView.of(picture, found, hand.camera))
 
     def load_detector(self) -> None:
         """Start the detector now, not at the first image, so that what it lacks is said at once.
@@ -161,39 +187,29 @@ class Predictor:
         assert self._keypointer is not None
         return self._keypointer
 
-    def estimate(self, found: Sequence[DetectedHand], camera: Camera) -> list[HandMesh]:
-        """Fit the hand model to the 2D joints of all hands at once."""
-        if not found:
-            return []
-        # The hand model is a right hand: what a left one shows is mirrored before the fit, and the mesh after it.
-        views = [_RightView.of(hand, camera) for hand in found]
-        cues = [view.joints_world for view in views if view.joints_world is not None]
-        world = _batch(cues) if len(cues) == len(views) else None
-        fit = fit_hand(
-            self.hand,
-            joints_img=_batch(view.joints_img for view in views),
-            K=_batch(view.K for view in views),
-            weights=_batch(view.weights for view in views),
-            joints_world=world,
-        )
-        estimator = "fit to 2D joints" if world is None else "fit to 2D joints, with MediaPipe's world joints as a weak cue for depth"
-        return [self._to_mesh(hand, camera, fit, k, estimator) for k, hand in enumerate(found)]
+    def _with_joints(self, picture: UInt8[np.ndarray, "height width 3"], hand: DetectedHand) -> DetectedHand | None:
+        """The hand with its joints, for detectors that find boxes only."""
+        if hand.keypoints is not None or not self.estimator.needs_keypoints:
+            return hand
+        seen = self.keypointer.find_joints(picture, hand.bbox_xyxy, hand.side)
+        return None if seen is None else replace(hand, keypoints=seen[1])
 
-    def _to_mesh(self, found: DetectedHand, camera: Camera, fit: HandFit, k: int, estimator: str) -> HandMesh:
-        """Row `k` of a fit, mirrored back for a left hand."""
-        is_left = found.side == "left"
-        mirror = np.array([-1.0 if is_left else 1.0, 1.0, 1.0])
-        rotations = mirror_rotation(fit.rotations[k]) if is_left else fit.rotations[k]
-        keypoints = found.keypoints
-        assert keypoints is not None
+    def _to_mesh(self, found: DetectedHand, camera: Camera, estimate: Estimate, k: int) -> HandMesh:
+        """Row `k` of an estimate, mirrored back for a left hand."""
+        layer: HandLayer = self.estimator.hand
+        faces, rotations, keypoints = layer.faces.numpy(), estimate.rotations[k], estimate.keypoints[k]
+        mirror = np.ones(3)
+        if found.side == "left":
+            mirror = np.array([-1.0, 1.0, 1.0])
+            faces, rotations, keypoints = np.ascontiguousarray(faces[:, ::-1]), mirror_rotation(rotations), keypoints.mirrored(camera.width)
         return HandMesh(
-            vertices=fit.vertices[k].double().numpy() * mirror,
-            joints=fit.joints[k].double().numpy() * mirror,
-            faces=self._faces[found.side],
+            vertices=estimate.vertices[k].double().numpy() * mirror,
+            joints=estimate.joints[k].double().numpy() * mirror,
+            faces=faces,
             side=found.side,
             rotations=rotations.double().numpy(),
-            betas=fit.betas[k].double().numpy(),
-            translation=fit.translation[k].double().numpy() * mirror,
+            betas=estimate.betas[k].double().numpy(),
+            translation=estimate.translation[k].double().numpy() * mirror,
             camera=camera,
             bbox_xyxy=found.bbox_xyxy,
             bbox_source=found.bbox_source,
@@ -201,31 +217,18 @@ class Predictor:
             keypoint_weights=keypoints.weights,
             keypoint_source=keypoints.source,
             score=found.score,
-            reprojection_error_px=float(fit.error_px[k][torch.from_numpy(keypoints.weights > 0)].mean()),
-            estimator=estimator,
-            hand_model=self.hand.name,
+            estimator=estimate.description,
+            hand_model=layer.name,
         )
 
 
-class _RightView(NamedTuple):
-    """A hand's 2D joints as the mirror shows them if it is a left hand, as they are if it is a right one."""
-
-    joints_img: np.ndarray
-    weights: np.ndarray
-    K: np.ndarray
-    joints_world: np.ndarray | None
-
-    @classmethod
-    def of(cls, hand: DetectedHand, camera: Camera) -> _RightView:
-        points = hand.keypoints
-        assert points is not None
-        if hand.side == "right":
-            return cls(points.joints_img, points.weights, camera.K, points.joints_world)
-        joints_img = points.joints_img * (-1.0, 1.0) + (camera.width - 1.0, 0.0)
-        K = mirror_intrinsics(torch.from_numpy(camera.K), camera.width).numpy()
-        world = None if points.joints_world is None else points.joints_world * (-1.0, 1.0, 1.0)
-        return cls(joints_img, points.weights, K, world)
-
-
-def _batch(arrays: Iterable[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.stack(list(arrays))).float()
+def _load_weights(name: str | os.PathLike[str], hand: HandLayer | None) -> HandOccNet | HandGCAT:
+    """A network from a file of ours or a snapshot of the authors."""
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        return load_checkpoint(path, hand)
+    if path.suffix in (".tar", ".pth", ".pt"):
+        return load_released(path, hand)
+    near = difflib.get_close_matches(str(name), ("fit",), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"Unknown model {str(name)!r}; expected 'fit', a .safetensors file or an authors' snapshot (.pth.tar).{hint}")

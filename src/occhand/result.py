@@ -45,13 +45,11 @@ class HandMesh:
     bbox_xyxy: Float[np.ndarray, "4"]
     bbox_source: KeypointSource
     keypoints: Float[np.ndarray, "21 2"]
-    """The 2D joints that the mesh was fitted to."""
+    """The 2D joints that the mesh rests on: fitted to, or taken by the network, or its own where it needs none."""
     keypoint_weights: Float[np.ndarray, "21"]
     keypoint_source: KeypointSource
     score: float
     """Confidence of the detector in the hand and its side, 0 to 1; 1 for what the caller gave."""
-    reprojection_error_px: float
-    """Mean distance between the mesh's joints and `keypoints`, over joints of positive weight."""
     estimator: str
     """Which estimator made the mesh, and which cues it used beside the 2D joints."""
     hand_model: str
@@ -63,6 +61,12 @@ class HandMesh:
         homogeneous = self.joints @ self.camera.K.T
         return homogeneous[:, :2] / homogeneous[:, 2:]
 
+    @property
+    def reprojection_error_px(self) -> float:
+        """Mean distance between the mesh's joints and `keypoints`, over joints of positive weight."""
+        distance = np.linalg.norm(self.joints_img - self.keypoints, axis=1)
+        return float(distance[self.keypoint_weights > 0].mean())
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the mesh as .obj, .ply or .glb; see `occhand.mesh_io.save_mesh` for the frame of each."""
         return save_mesh(path, self.vertices, self.faces)
@@ -73,7 +77,7 @@ class HandMesh:
 
 
 def draw_hands(image: str | os.PathLike[str] | UInt8[np.ndarray, "height width 3"], hands: Sequence[HandMesh]) -> Image.Image:
-    """All meshes over their photograph, the 2D joints that they were fitted to, and a badge for every guess."""
+    """All meshes over their photograph, the 2D joints that they rest on, and a badge for every guess."""
     picture = image if isinstance(image, np.ndarray) else load_image(image)
     if not hands:
         return Image.fromarray(draw_label(picture, "no hand found"))

@@ -15,8 +15,8 @@ from torch import Tensor
 Side = Literal["right", "left"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
-KeypointSource = Literal["given", "file", "mediapipe"]
-"""Who said where a hand or its joints are: the caller, a file, or the detector."""
+KeypointSource = Literal["given", "file", "mediapipe", "handoccnet"]
+"""Who said where a hand or its joints are: the caller, a file, the detector, or HandOccNet's own 2D head."""
 
 CameraSource = Literal["given", "assumed"]
 

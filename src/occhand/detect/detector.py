@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from occhand.types import Side
-
-KeypointSource = Literal["given", "file", "mediapipe"]
-"""Who said so: the caller, a file, or the detector."""
+from occhand.types import KeypointSource, Side
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,12 @@ class Keypoints2D:
 
     A learned guess from one picture with an average hand's size: good for which of two depth-flipped poses is meant, not for measuring.
     """
+
+    def mirrored(self, width: int) -> Keypoints2D:
+        """The same joints in the image mirrored left to right, `width` pixels wide."""
+        joints_img = self.joints_img * np.array([-1.0, 1.0]) + np.array([width - 1.0, 0.0])
+        world = None if self.joints_world is None else self.joints_world * np.array([-1.0, 1.0, 1.0])
+        return replace(self, joints_img=joints_img, joints_world=world)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from occhand.detect.detector import DetectedHand, Keypoints2D, KeypointSource
-from occhand.types import SIDES, Side
+from occhand.detect.detector import DetectedHand, Keypoints2D
+from occhand.types import SIDES, KeypointSource, Side
 
 MAX_FILE_BYTES = 4 * 2**20
 MIN_BOX_PX = 4.0

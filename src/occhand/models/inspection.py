@@ -85,9 +85,10 @@ def inspect(model: HandOccNet | HandGCAT, inputs: ModelInput) -> Inspection:
             inspection.attention[block] = torch.softmax(query @ key.mT / query.shape[-1] ** 0.5, dim=-1)
         else:
             inspection.gates[block] = output
-    maps = {name: seen[name][1] for name in parts if name not in ("regressor", "necessity")}
+    maps = {"trunk": seen["trunk"][1]}
     if isinstance(model, HandOccNet):
         inspection.necessity = torch.sigmoid(seen["necessity"][1]).squeeze(1)
         maps["primary"], maps["secondary"] = seen["fit"][0]
+    maps |= {name: seen[name][1] for name in parts if name not in ("trunk", "regressor", "necessity")}
     inspection.feature_norms = {name: features.norm(dim=1) for name, features in maps.items()}
     return inspection

@@ -1,0 +1,1 @@
+"""Training data: transforms of samples."""

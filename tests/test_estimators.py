@@ -1,0 +1,128 @@
+"""Networks as estimators: crops, mirrors, where the 2D joints come from, refinement, maps. Their weights are random here."""
+
+import numpy as np
+import pytest
+import torch
+
+from occhand import Predictor, create_model
+from occhand.detect import DetectedHand, Keypoints2D
+from occhand.estimators import HandView, NetworkEstimator
+from occhand.models.checkpoint import save_checkpoint
+from occhand.types import Camera
+
+K = np.array([[600.0, 0.0, 319.5], [0.0, 600.0, 239.5], [0.0, 0.0, 1.0]])
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Small networks with weights large enough for their outputs to depend on the picture."""
+    made = {}
+    for name in ("handoccnet-open-s", "handgcat-open-s"):
+        torch.manual_seed(0)
+        model = create_model(name)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim > 1:
+                    torch.nn.init.xavier_normal_(parameter.flatten(1))
+        made[name] = model.eval()
+    return made
+
+
+@pytest.fixture
+def files(networks, tmp_path):
+    paths = {name: tmp_path / f"{name}.safetensors" for name in networks}
+    for name, model in networks.items():
+        save_checkpoint(model, paths[name], data="none", licence="none")
+    return paths
+
+
+def view(picture, hand, side="right"):
+    return HandView.of(picture, DetectedHand(hand.bbox_xyxy, side, 1.0, hand.keypoints), Camera(K, *picture.shape[:2]))
+
+
+def test_handoccnet_needs_only_a_box_and_its_own_joints_place_it(networks, files, example_image, example_hand):
+    predictor = Predictor.from_pretrained(files["handoccnet-open-s"], refine=False)
+    (hand,) = predictor(example_image, boxes=example_hand.bbox_xyxy[None], sides=["right"], K=K)
+    assert (hand.keypoint_source, hand.estimator) == ("handoccnet", "HandOccNet, placed by its own 2D joints")
+    output = networks["handoccnet-open-s"](predictor.estimator._prepare([view(example_image, example_hand)])[0])
+    np.testing.assert_allclose(hand.vertices - hand.translation, output.vertices[0].detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(hand.betas, output.betas[0].detach().numpy(), atol=1e-6)
+
+
+def test_refinement_moves_the_hand_onto_the_joints(files, example_image, example_hand):
+    given = {"keypoints": [example_hand], "K": K}
+    (plain,) = Predictor.from_pretrained(files["handgcat-open-s"], refine=False)(example_image, **given)
+    (refined,) = Predictor.from_pretrained(files["handgcat-open-s"], refine=True)(example_image, **given)
+    assert refined.reprojection_error_px < 0.5 * plain.reprojection_error_px
+    assert "refined" in refined.estimator
+
+
+def test_a_left_hand_is_shown_to_the_network_in_a_mirror(files, example_image, example_hand):
+    predictor = Predictor.from_pretrained(files["handgcat-open-s"], refine=False)
+    (right,) = predictor(example_image, keypoints=[example_hand], K=K)
+    x1, y1, x2, y2 = example_hand.bbox_xyxy
+    mirrored = DetectedHand(np.array([639 - x2, y1, 639 - x1, y2]), "left", 1.0, example_hand.keypoints.mirrored(640))
+    mirrored_K = K.copy()
+    mirrored_K[0, 2] = 639 - K[0, 2]
+    (left,) = predictor(np.ascontiguousarray(example_image[:, ::-1]), keypoints=[mirrored], K=mirrored_K)
+    np.testing.assert_allclose(left.vertices, right.vertices * (-1, 1, 1), atol=1e-4)
+
+
+def test_handoccnets_joints_can_feed_handgcat(files, example_image, example_hand):
+    predictor = Predictor.from_pretrained(files["handgcat-open-s"], joints_from=files["handoccnet-open-s"])
+    (hand,) = predictor(example_image, boxes=example_hand.bbox_xyxy[None], sides=["right"])
+    assert hand.keypoint_source == "handoccnet"
+
+
+def test_2d_joints_reach_handgcat_in_crop_units(networks, example_image, example_hand):
+    inputs, crop_from_img, _ = NetworkEstimator(networks["handgcat-open-s"])._prepare([view(example_image, example_hand)])
+    known = inputs.joints_crop[0, example_hand.keypoints.weights > 0]
+    assert ((known > 0.1) & (known < 0.9)).all()
+    homogeneous = torch.cat([torch.from_numpy(example_hand.keypoints.joints_img).float(), torch.ones(21, 1)], dim=1)
+    torch.testing.assert_close(128 * inputs.joints_crop[0], (homogeneous @ crop_from_img[0].T)[:, :2], atol=1e-3, rtol=0)
+
+
+def test_the_crop_shows_what_the_joints_say(networks, example_image, example_hand):
+    """A bright square painted at a joint is found in the crop at that joint, for a hand near the image's corner too."""
+    for joint in ((320.0, 200.0), (630.0, 470.0)):
+        picture = np.zeros_like(example_image)
+        column, row = int(joint[0]), int(joint[1])
+        picture[row - 2 : row + 3, column - 2 : column + 3] = 255
+        box = np.array([joint[0] - 60, joint[1] - 60, joint[0] + 60, joint[1] + 60])
+        keypoints = Keypoints2D(np.tile(joint, (21, 1)), np.ones(21), "given")
+        hand = DetectedHand(box, "left", 1.0, keypoints)
+        seen = HandView.of(picture, hand, Camera(K, 480, 640))
+        inputs, _, _ = NetworkEstimator(networks["handgcat-open-s"])._prepare([seen])
+        brightness = inputs.image[0, 0]
+        v, u = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+        centroid = torch.stack([(u * brightness).sum(), (v * brightness).sum()]) / brightness.sum()
+        torch.testing.assert_close(centroid, 128 * inputs.joints_crop[0, 0], atol=0.3, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["handoccnet-open-s", "handgcat-open-s"])
+def test_maps_are_there_for_both_networks(files, name, example_image, example_hand):
+    predictor = Predictor.from_pretrained(files[name])
+    (hand,) = predictor(example_image, keypoints=[example_hand])
+    crop, maps = predictor.look_inside(example_image, hand)
+    assert crop.shape == (128, 128, 3)
+    expected = {"necessity", "FIT from the wrist"} if name == "handoccnet-open-s" else {"norm: kgc", "norm: cat"}
+    assert expected <= set(maps)
+    assert all(np.isfinite(values).all() for values in maps.values())
+
+
+def test_options_that_do_not_go_together_are_refused(files, example_image, example_hand):
+    with pytest.raises(ValueError, match="from a HandOccNet to a HandGCAT"):
+        Predictor.from_pretrained(files["handoccnet-open-s"], joints_from=files["handgcat-open-s"])
+    with pytest.raises(ValueError, match="the fit takes the detector's"):
+        Predictor.from_pretrained("fit", joints_from=files["handoccnet-open-s"])
+    predictor = Predictor.from_pretrained("fit")
+    (hand,) = predictor(example_image, keypoints=[example_hand])
+    with pytest.raises(ValueError, match="The fit has no maps"):
+        predictor.look_inside(example_image, hand)
+
+
+def test_a_box_outside_of_the_image_is_refused(networks, example_image, example_hand):
+    outside = DetectedHand(np.array([700.0, 10.0, 800.0, 100.0]), "right", 1.0, example_hand.keypoints)
+    estimator = NetworkEstimator(networks["handgcat-open-s"])
+    with pytest.raises(ValueError, match="lies outside of the image"):
+        estimator([HandView.of(example_image, outside, Camera(K, 480, 640))])
