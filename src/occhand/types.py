@@ -61,6 +61,58 @@ class Camera:
         return cls(K, height, width, source="assumed")
 
 
+@dataclass(frozen=True)
+class Occlusion:
+    """What hides a hand, exactly; only rendered data can know it. Each array is aligned with the sample's joints, vertices or pixels."""
+
+    joints_by_self: np.ndarray
+    """(21,) bool: hidden behind another part of the same hand."""
+    joints_by_other: np.ndarray
+    """(21,) bool: hidden behind an object, an arm or another hand."""
+    vertices_by_self: np.ndarray
+    """(778,) bool."""
+    vertices_by_other: np.ndarray
+    """(778,) bool."""
+    ratio: float
+    """Share of the hand's pixels, were it alone and the image without border, that other things hide or the border cuts off; 0..1."""
+    labels: np.ndarray
+    """(H, W) uint8: 0 background, 1 hand, 2 object, 3 own forearm or sleeve, 4 another hand."""
+    depth: np.ndarray
+    """(H, W) float32: metres along z, inf in the background."""
+    contacts: np.ndarray
+    """(n,) int: vertices of the hand within 3 mm of the object's surface."""
+    object_name: str
+    """Empty where there is no object."""
+
+
+@dataclass(frozen=True)
+class HandSample:
+    """One annotated hand in one full image; every data set yields these. Camera frame OpenCV, metres, pixels, house joint order."""
+
+    key: str
+    """Unique within its data set."""
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    K: np.ndarray
+    """(3, 3) pixels."""
+    side: Side
+    joints_cam: np.ndarray
+    """(21, 3)."""
+    joints_img: np.ndarray
+    """(21, 2); may leave the image."""
+    bbox_xyxy: np.ndarray
+    """(4,) around the 2D joints, or as the data set gives it."""
+    vertices_cam: np.ndarray | None = None
+    """(778, 3)."""
+    pose: np.ndarray | None = None
+    """(48,) axis-angle, camera frame, mean pose included (`flat_hand_mean=True`)."""
+    betas: np.ndarray | None = None
+    """(10,)."""
+    translation: np.ndarray | None = None
+    """(3,) what added to the hand layer's output gives `vertices_cam`."""
+    occlusion: Occlusion | None = None
+
+
 class ModelInput(NamedTuple):
     """What a network takes. (A tuple, so that torch.export, data loaders and device moves see through it.)"""
 

@@ -42,6 +42,7 @@ class HandLayer(nn.Module):
     v_template: Tensor
     blend_directions: Tensor
     skin_weights: Tensor
+    J_regressor: Tensor
     joint_template: Tensor
     joint_directions: Tensor
     hands_mean: Tensor
@@ -62,6 +63,7 @@ class HandLayer(nn.Module):
         buffer("v_template", parameters.v_template)
         buffer("blend_directions", blend.transpose(2, 1, 0).reshape(145, -1))
         buffer("skin_weights", parameters.weights.T)
+        buffer("J_regressor", parameters.J_regressor)
         buffer("joint_template", parameters.J_regressor @ parameters.v_template)
         buffer("joint_directions", np.einsum("jv,vck->kjc", parameters.J_regressor, parameters.shapedirs).reshape(10, -1))
         buffer("hands_mean", parameters.hands_mean)

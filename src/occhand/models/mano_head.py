@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, sixd_to_matrix
-from occhand.hand.assets import load_parameters
 from occhand.hand.hand_layer import HandLayer
 from occhand.hand.skeleton import HOUSE_FROM_HO3D, MANO_JOINT_NAMES, NUM_BETAS
 from occhand.models.backbone import NEGATIVE_SLOPE
@@ -77,9 +76,6 @@ class ManoHead(nn.Module):
         self.shape = nn.Linear(narrow, NUM_BETAS)
         self.pose_output, self.flat_hand_mean, self.joints_from = config.pose_output, config.flat_hand_mean, config.joints_from
         self.hand = hand
-        if config.joints_from == "regressor":
-            regressor = load_parameters(hand.name, hand.side).J_regressor
-            self.register_buffer("joint_regressor", torch.from_numpy(regressor).float(), persistent=False)
 
     def forward(self, encoded: Float[Tensor, "B encoded"], heatmaps: Heatmaps) -> ModelOutput:
         """The posed hand; `heatmaps` pass through to the output."""
@@ -106,4 +102,4 @@ class ManoHead(nn.Module):
 
     def _regressed_joints(self, vertices: Float[Tensor, "B V 3"]) -> Float[Tensor, "B 21 3"]:
         tips = vertices[:, list(self.hand.tip_ids)]
-        return torch.cat([self.joint_regressor @ vertices, tips], dim=1)[:, list(HOUSE_FROM_HO3D)]
+        return torch.cat([self.hand.J_regressor @ vertices, tips], dim=1)[:, list(HOUSE_FROM_HO3D)]
