@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -247,9 +249,12 @@ def _unpickled(path: Path) -> object:
     if not path.is_file():
         raise FileNotFoundError(f"Weights not found: {path}.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle protocol; what cannot be read safely is refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is cut, foreign or hostile
-        reason = str(error).strip().split("\n")[0]
+        # The first sentence says what is wrong; the next may advise to load it unsafely.
+        reason = re.split(r"\.\s|\n", str(error).strip())[0]
         raise ValueError(
             f"{path} is no file of PyTorch weights that can be read without running code ({reason}). Nothing was loaded."
         ) from error

@@ -64,8 +64,6 @@ class Encoder(nn.Module):
 class ManoHead(nn.Module):
     """A vector to pose and shape, and those to the mesh."""
 
-    joint_regressor: Tensor
-
     def __init__(self, config: ModelConfig, hand: HandLayer) -> None:
         super().__init__()
         wide, narrow = config.head_widths
