@@ -10,7 +10,7 @@ import pytest
 from occhand.files import atomic_path
 from occhand.hand.assets import convert_mano, load_parameters
 from occhand.hand.parameters import ARRAY_SHAPES, has_flipped_shapedirs
-from tests.hand.mano_standin import mano_content, write_mano
+from tests.hand.mano_standin import Select, mano_content, write_mano
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,14 @@ def hostile_pickles(target):
     yield "stack global", pickle.dumps(Hostile(target), protocol=4)
     yield "eval", b"c__builtin__\neval\n(S'1/0'\ntR."
     yield "huge memo", b"\x80\x02}r\xff\xff\xff\x7f."
+    doubled = b"2\x86" * 60  # t = (t, t), sixty times: 2 to the 60th leaves to hash
+    yield "key that takes for ever to hash", b"\x80\x02})" + doubled + b"Ns."
+    yield "key in a batch", b"\x80\x02}()" + doubled + b"Nu."
+    yield "key in a dict of marks", b"\x80\x02()" + doubled + b"Nd."
+    yield "set", b"\x80\x02c__builtin__\nset\n(])" + doubled + b"atR."
+    yield "set of protocol 4", b"\x80\x04\x8f()" + doubled + b"\x90."
+    yield "key that overflows C's stack", b"\x80\x02})" + b"\x85" * 200_000 + b"Ns."
+    yield "function changed", b"\x80\x02c_codecs\nencode\nN}(X\x0c\x00\x00\x00__defaults__)u\x86b."
     yield "not a dict", pickle.dumps([1, 2], protocol=2)
     yield "missing keys", pickle.dumps({"f": 1}, protocol=2)
     yield "garbage", b"\x00garbage"
@@ -115,6 +123,24 @@ def test_object_arrays_are_refused(tmp_path, right):
     content["v_template"] = np.full((778, 3), None)
     with pytest.raises(ValueError, match="other than numbers"):
         load_parameters(write_mano(tmp_path / "objects.pkl", content))
+
+
+def test_selections_of_selections_are_refused(tmp_path, right):
+    """Each level would be worked out twice: sixty levels, for ever."""
+    content = mano_content(right)
+    selection = np.zeros(1, np.int64)
+    for _ in range(60):
+        selection = Select(a=selection, idxs=selection, preferred_shape=(1,))
+    content["hands_mean"] = selection
+    with pytest.raises(ValueError, match="a _ChumpySelect where numbers were expected"):
+        load_parameters(write_mano(tmp_path / "selections.pkl", content))
+
+
+def test_sparse_columns_that_ask_for_all_memory_are_refused(tmp_path, right):
+    content = mano_content(right)
+    content["J_regressor"].indptr[-1] = 2**30
+    with pytest.raises(ValueError, match="do not add up"):
+        load_parameters(write_mano(tmp_path / "sparse.pkl", content))
 
 
 def test_truncated_file_and_wrong_shape_are_refused(tmp_path, mano_right, right):

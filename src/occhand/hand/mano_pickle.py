@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -69,7 +70,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("chumpy.ch", "Ch"): _Chumpy,
     ("chumpy.reordering", "Select"): _ChumpySelect,
     ("_codecs", "encode"): _encode,
-    ("__builtin__", "set"): set,
+    ("__builtin__", "set"): _Inert,
     ("__builtin__", "object"): object,
     ("copy_reg", "_reconstructor"): _reconstruct_object,
     **{(module, "_reconstruct"): _reconstruct_array for module in ("numpy.core.multiarray", "numpy._core.multiarray")},
@@ -79,7 +80,32 @@ for _module, _name in (("__builtin__", "set"), ("__builtin__", "object"), ("copy
     _ALLOWED[{"__builtin__": "builtins", "copy_reg": "copyreg"}[_module], _name] = _ALLOWED[_module, _name]
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
+def _guarded(load: Callable[[Any], None], touched: slice, allowed: tuple[type, ...]) -> Callable[[Any], None]:
+    def checked(unpickler: Any) -> None:
+        if not all(isinstance(value, allowed) for value in unpickler.stack[touched]):
+            raise pickle.UnpicklingError("a key or an object of a kind that MANO files do not use")
+        load(unpickler)
+
+    return checked
+
+
+_GUARDS: dict[bytes, tuple[slice, tuple[type, ...]]] = {
+    pickle.SETITEM: (slice(-2, -1), (str, bytes)),
+    **dict.fromkeys((pickle.SETITEMS, pickle.DICT), (slice(None, None, 2), (str, bytes))),
+    **dict.fromkeys((pickle.ADDITEMS, pickle.FROZENSET), (slice(None), (str, bytes))),
+    pickle.BUILD: (slice(-2, -1), (_Inert,)),
+}
+"""Opcodes that hash what lies on the stack, or change it. A tuple of tuples takes for ever to hash, or overflows C's stack."""
+
+
+class _RestrictedUnpickler(pickle._Unpickler):
+    """Python's unpickler in Python, since the one in C has no place for the guards, and allocates as many memos as a file asks for."""
+
+    dispatch: ClassVar = {
+        **pickle._Unpickler.dispatch,
+        **{code[0]: _guarded(pickle._Unpickler.dispatch[code[0]], *guard) for code, guard in _GUARDS.items()},
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which MANO files do not use")
@@ -97,7 +123,8 @@ def read_mano_pickle(data: bytes, path: str) -> dict[str, np.ndarray]:
         ValueError: Not a pickle, a pickle of something else, or one that names anything beyond what MANO files use.
     """
     try:
-        _check_opcodes(data)
+        for _ in pickletools.genops(data):  # its lengths are those of the file
+            pass
         content = _RestrictedUnpickler(io.BytesIO(data), encoding="latin1").load()
         if not isinstance(content, dict):
             raise pickle.UnpicklingError(f"it holds a {type(content).__name__}, expected a dict")
@@ -110,13 +137,6 @@ def read_mano_pickle(data: bytes, path: str) -> dict[str, np.ndarray]:
         ) from None
     arrays["faces"] = arrays.pop("f")
     return arrays
-
-
-def _check_opcodes(data: bytes) -> None:
-    """Refuse memo indices larger than the file: the C unpickler would allocate a table of that size."""
-    for opcode, argument, _ in pickletools.genops(data):
-        if "PUT" in opcode.name and isinstance(argument, int) and argument > len(data):
-            raise pickle.UnpicklingError("a memo index larger than the file")
 
 
 def _dense(content: dict[str, Any], key: str) -> np.ndarray:
@@ -132,18 +152,21 @@ def _dense(content: dict[str, Any], key: str) -> np.ndarray:
 
 def _numbers(value: Any) -> np.ndarray:
     """The numpy array that a recorded object stands for."""
-    if isinstance(value, _Array):
-        _, shape, dtype, is_fortran, raw = value.state
-        raw = raw.encode("latin1") if isinstance(raw, str) else raw
-        return np.frombuffer(raw, _numeric_dtype(dtype)).reshape(shape, order="F" if is_fortran else "C")
     if isinstance(value, _Chumpy):
         return _numbers(value.state["x"])
     if isinstance(value, _ChumpySelect):
-        flat = _numbers(value.state["a"]).ravel()
-        return flat[_numbers(value.state["idxs"])].reshape(value.state["preferred_shape"])
+        return _numbers(value.state["a"]).ravel()[_plain_array(value.state["idxs"])].reshape(value.state["preferred_shape"])
     if isinstance(value, _Sparse):
         return _dense_csc(value.state)
-    raise pickle.UnpicklingError(f"a {type(value).__name__} where numbers were expected")
+    return _plain_array(value)
+
+
+def _plain_array(value: Any) -> np.ndarray:
+    if not isinstance(value, _Array):
+        raise pickle.UnpicklingError(f"a {type(value).__name__} where numbers were expected")
+    _, shape, dtype, is_fortran, raw = value.state
+    raw = raw.encode("latin1") if isinstance(raw, str) else raw
+    return np.frombuffer(raw, _numeric_dtype(dtype)).reshape(shape, order="F" if is_fortran else "C")
 
 
 def _numeric_dtype(dtype: Any) -> np.dtype:
@@ -157,7 +180,10 @@ def _dense_csc(state: dict[str, Any]) -> np.ndarray:
     rows, columns = (int(n) for n in state["_shape"])
     if (rows, columns) != _SHAPES["J_regressor"]:
         raise pickle.UnpicklingError(f"a sparse matrix of shape {(rows, columns)}, expected {_SHAPES['J_regressor']}")
-    indptr, indices, data = (_numbers(state[key]) for key in ("indptr", "indices", "data"))
+    indptr, indices, data = (_plain_array(state[key]) for key in ("indptr", "indices", "data"))
+    per_column: np.ndarray = np.diff(indptr.astype(np.int64))
+    if per_column.min() < 0 or per_column.sum() != len(data):
+        raise pickle.UnpicklingError("a sparse matrix whose columns do not add up")
     dense = np.zeros((rows, columns))
-    np.add.at(dense, (indices, np.repeat(np.arange(columns), np.diff(indptr))), data)
+    np.add.at(dense, (indices, np.repeat(np.arange(columns), per_column)), data)
     return dense
