@@ -44,7 +44,7 @@ def test_outside_is_black_and_shrinking_does_not_alias() -> None:
     assert (WindowCutter(stripes).cut(Window((-300.0, 0.0), 100.0), 16) == 0).all()
 
 
-@pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (300, 300), (100, 1700)])
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (300, 300), (100, 800)])
 @pytest.mark.parametrize("fraction", [1.0, 0.66, 0.45])
 def test_tiles_cover_the_image_with_overlap(height: int, width: int, fraction: float) -> None:
     seen = np.zeros((height, width), dtype=int)
@@ -55,6 +55,16 @@ def test_tiles_cover_the_image_with_overlap(height: int, width: int, fraction: f
     assert seen.min() >= 1
     if fraction < 1:
         assert seen[height // 4 : -height // 4, width // 4 : -width // 4].min() >= 2
+
+
+def test_long_strips_get_no_more_tiles_than_others_and_are_covered() -> None:
+    for height, width in ((3, 20_000), (300, 20_000), (20_000, 1), (1, 1)):
+        windows = [tile for fraction in (1.0, 0.66, 0.45) for tile in tiles(height, width, fraction)]
+        assert len(windows) <= 230
+        for length, axis in ((width, 0), (height, 1)):
+            ends = sorted((tile.center[axis] + 0.5 - tile.side_px / 2, tile.center[axis] + 0.5 + tile.side_px / 2) for tile in windows)
+            assert ends[0][0] <= 1e-6
+            assert max(end for _, end in ends) >= length - 1e-6
 
 
 def test_window_around_box_holds_it() -> None:

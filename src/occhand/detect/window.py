@@ -14,6 +14,8 @@ _PALM_JOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 _PALM_SCALE = 2.0
 _PALM_SHIFT = -0.1
 """MediaPipe's `HandLandmarksToRect` and `RectTransformation`: window twice as large as the palm joints, moved to the fingers by a tenth."""
+_MAX_ASPECT = 8.0
+"""Longer pictures get tiles for this aspect: so there are at most 230, where a strip of 20000 x 3 pixels had 190000."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,18 @@ def whole_image(height: int, width: int) -> Window:
 
 
 def tiles(height: int, width: int, fraction: float) -> list[Window]:
-    """Upright windows of `fraction` of the shorter side that overlap by at least half and together cover the image, row by row."""
-    side_px = fraction * min(height, width)
+    """Upright windows of `fraction` of the shorter side that overlap by at least half and together cover the image, row by row.
+
+    Of an image longer than `_MAX_ASPECT` to one they are a fraction of the longer side over that, and may reach over its border.
+    """
+    side_px = fraction * max(min(height, width), max(height, width) / _MAX_ASPECT)
     return [Window((x, y), side_px) for y in _tile_centers(height, side_px) for x in _tile_centers(width, side_px)]
 
 
 def _tile_centers(length: int, side_px: float) -> list[float]:
-    count = 1 + math.ceil((length - side_px) / (side_px / 2) - 1e-9)
-    if count == 1:
+    if length <= side_px * (1 + 1e-9):
         return [(length - 1) / 2]
+    count = 1 + math.ceil((length - side_px) / (side_px / 2) - 1e-9)
     return [side_px / 2 - 0.5 + k * (length - side_px) / (count - 1) for k in range(count)]
 
 
