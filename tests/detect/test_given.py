@@ -62,6 +62,7 @@ def test_joints_of_a_file(tmp_path: Path) -> None:
     [
         ("{", "Not JSON"),
         ("[" * 200_000, "Not JSON"),
+        (f'[{{"bbox_xyxy": [{"9" * 6000}]}}]', "Not JSON: .*Give a list of hands"),
         ([], "lists no hand"),
         ([3], "hand 1 is a int"),
         ([{"side": "right"}], "neither bbox_xyxy nor joints_img"),
@@ -86,6 +87,12 @@ def test_bad_files(tmp_path: Path, content: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         read_keypoints(_file(tmp_path, content))
     assert "\n" not in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "hands.json"
+    path.write_text(json.dumps([{"side": "right", "joints_img": JOINTS}]), encoding="utf-8-sig")
+    assert read_keypoints(path)[0].side == "right"
 
 
 def test_unreadable_files(tmp_path: Path) -> None:

@@ -198,12 +198,14 @@ def _hand_with_joints(keypoints: Keypoints2D, side: Side, box: Float[np.ndarray,
 def _read_json(path: Path) -> Any:
     try:
         size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ValueError(f"{path} has {size:,} bytes, the limit is {MAX_FILE_BYTES:,}. Is it the right file?")
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes() if size <= MAX_FILE_BYTES else b""
     except OSError as error:
         raise ValueError(f"Cannot read {path}: {error.strerror}. Check the path.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    if size > MAX_FILE_BYTES:
+        raise ValueError(f"{path} has {size:,} bytes, the limit is {MAX_FILE_BYTES:,}. Is it the right file?")
+    try:
+        return json.loads(content.decode("utf-8-sig"))  # editors on Windows begin a file with a byte order mark
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or a number of thousands of digits
         raise ValueError(f"Not JSON: {path} ({error}). Give a list of hands with bbox_xyxy or joints_img.") from None
 
 
