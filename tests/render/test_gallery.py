@@ -43,6 +43,20 @@ def test_turntable_starts_with_what_the_camera_sees() -> None:
     assert red_back[:, :40].sum() > 1.5 * red_back[:, 40:].sum()
 
 
+def test_animation_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_, path, **__) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "turn.webp"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_animation([blank(4, 4)], path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("name", ["turn.gif", "turn.webp"])
 def test_animation_holds_its_frames(tmp_path: Path, name: str) -> None:
     save_animation([blank(20, 30, value) for value in (0, 120, 240)], tmp_path / name, frames_per_second=10.0)

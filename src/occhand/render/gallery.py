@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
+from occhand.files import atomic_path
 from occhand.render.draw import draw_label
 from occhand.render.shade import PALETTE, Colour, Mesh, draw_meshes
 
@@ -51,7 +52,7 @@ def turntable(
 
 
 def save_animation(frames: Sequence[UInt8[np.ndarray, "height width 3"]], path: Path | str, frames_per_second: float = 18.0) -> None:
-    """Write frames as an endless animation, `.gif` or `.webp`.
+    """Write frames as an endless animation, `.gif` or `.webp`; the file appears whole or not at all.
 
     Raises:
         ValueError: No frames, or another suffix.
@@ -62,7 +63,8 @@ def save_animation(frames: Sequence[UInt8[np.ndarray, "height width 3"]], path: 
     if path.suffix.lower() not in (".gif", ".webp"):
         raise ValueError(f"Animations are written as .gif or .webp, not as {path.name!r}.")
     first, *others = (Image.fromarray(frame) for frame in frames)
-    first.save(path, save_all=True, append_images=others, duration=round(1000 / frames_per_second), loop=0)
+    with atomic_path(path) as temporary:
+        first.save(temporary, save_all=True, append_images=others, duration=round(1000 / frames_per_second), loop=0)
 
 
 def contact_sheet(
