@@ -174,6 +174,26 @@ def test_list_images(tmp_path: Path) -> None:
     assert list_images([single, folder]) == [single, folder / "a.jpg", folder / "b.PNG"]
 
 
+def test_a_dead_link_in_a_folder_is_listed_and_then_named(tmp_path: Path) -> None:
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    assert list_images([tmp_path]) == [tmp_path / "gone.png"]
+    _fails(tmp_path / "gone.png", "No such picture")
+
+
+def test_a_path_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (tmp_path / ("long" * 100), tmp_path / "file" / "inside.png", tmp_path / "zero\0byte"):
+        (tmp_path / "file").touch()
+        with pytest.raises(ImageError, match=r"Check the path"):
+            list_images([path])
+
+    def refuse(_: Path, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)  # file modes bind everyone but root
+    with pytest.raises(ImageError, match=r"Permission denied.*permissions on the way"):
+        list_images([tmp_path / "locked" / "a.png"])
+
+
 def test_list_images_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImageError, match="No such file or folder"):
         list_images([tmp_path / "none"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -70,13 +71,12 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        if not path.exists():
-            raise ImageError(f"No such file or folder: {path}. Check the path.")
-        if not path.is_dir():
+        if not stat.S_ISDIR(_mode(path, "file or folder")):
             found.append(path)
             continue
         try:
-            inside = sorted(item for item in path.iterdir() if item.suffix.lower() in IMAGE_SUFFIXES and item.is_file())
+            # A dead link stays on the list, so that it is named as what could not be read.
+            inside = sorted(item for item in path.iterdir() if item.suffix.lower() in IMAGE_SUFFIXES and not item.is_dir())
         except OSError as error:
             raise ImageError(f"Folder cannot be read: {path} ({error.strerror}). Check its permissions.") from None
         if not inside:
@@ -104,12 +104,25 @@ def _formats_here() -> list[str]:
     return [name for name in IMAGE_FORMATS if name in Image.OPEN]
 
 
+def _mode(path: Path, what: str) -> int:
+    """Kind and permissions of what lies at a path.
+
+    Raises:
+        ImageError: There is nothing, or a folder on the way cannot be looked into.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name with a zero byte
+        raise ImageError(f"No such {what}: {path}. Check the path.") from None
+    except OSError as error:
+        raise ImageError(f"Cannot be reached: {path} ({error.strerror}). Check the path and the permissions on the way.") from None
+
+
 def _check_readable(path: Path) -> None:
-    if not path.exists():
-        raise ImageError(f"No such picture: {path}. Check the path.")
-    if path.is_dir():
+    mode = _mode(path, "picture")
+    if stat.S_ISDIR(mode):
         raise ImageError(f"A folder, not a picture: {path}. Name a file in it.")
-    if not path.is_file():
+    if not stat.S_ISREG(mode):
         raise ImageError(f"Not a regular file: {path}. Name a picture file.")
     if not os.access(path, os.R_OK):
         raise ImageError(f"Picture cannot be read: {path}. Check its permissions.")
