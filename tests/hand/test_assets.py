@@ -3,6 +3,7 @@
 import os
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +78,19 @@ def test_missing_mano_names_the_next_step(tmp_path):
     for ask in (lambda: load_parameters("mano"), lambda: convert_mano(tmp_path / "none.pkl")):
         with pytest.raises(FileNotFoundError, match=r"Register at mano.is.tue.mpg.de.*occhand convert mano"):
             ask()
+
+
+def test_unreadable_mano_names_the_next_step(tmp_path, mano_right, monkeypatch):
+    (tmp_path / "folder.pkl").mkdir()
+    with pytest.raises(ValueError, match=r"cannot be read: .*Is a directory.*Give a file"):
+        convert_mano(tmp_path / "folder.pkl")
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # file modes bind everyone but root
+    with pytest.raises(ValueError, match=r"Permission denied.*check its permissions"):
+        load_parameters(mano_right)
 
 
 class Hostile:

@@ -81,11 +81,16 @@ def _checked_side(hand: HandParameters, side: Side | None, path: Path) -> HandPa
 
 
 def _read_mano(path: Path, side: Side | None) -> HandParameters:
-    if not path.is_file():
-        raise FileNotFoundError(f"MANO file not found: {path}. {_GET_MANO}")
-    if path.stat().st_size > _MAX_FILE_BYTES:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes; a MANO file has about 4 million. {_GET_MANO}")
-    arrays = read_mano_pickle(path.read_bytes(), str(path))
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= _MAX_FILE_BYTES else b""
+    except FileNotFoundError:
+        raise FileNotFoundError(f"MANO file not found: {path}. {_GET_MANO}") from None
+    except OSError as error:
+        raise ValueError(f"MANO file cannot be read: {path} ({error.strerror}). Give a file, and check its permissions.") from None
+    if size > _MAX_FILE_BYTES:
+        raise ValueError(f"{path} has {size:,} bytes; a MANO file has about 4 million. {_GET_MANO}")
+    arrays = read_mano_pickle(data, str(path))
     parents = arrays.pop("kintree_table")[0].astype(np.int64) & 0xFFFFFFFF
     if tuple(parents[1:]) != PARENTS[1:]:
         raise ValueError(f"{path} has another kinematic tree than MANO: parents {parents.tolist()}. {_GET_MANO}")
