@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 
 import occhand
+from occhand.detect.landmarker import require_mediapipe
 from occhand.detect.landmarker_file import ENVIRONMENT_VARIABLE, cached_landmarker_file
 from occhand.files import cache_dir
 from occhand.hand.assets import load_parameters
@@ -65,9 +66,14 @@ def _hand(what: str, name: str, side: Literal["right", "left"], next_step: str) 
 
 def _detector() -> Finding:
     try:
-        return Finding("detector", "ok", f"mediapipe {importlib.metadata.version('mediapipe')}")
+        version = importlib.metadata.version("mediapipe")
     except importlib.metadata.PackageNotFoundError:
         return Finding("detector", "missing", "mediapipe is not installed; joints must be given", "Run: pip install 'occhand[detect]'")
+    try:
+        require_mediapipe()  # a package that is there may lack a library of the system
+    except ImportError as error:
+        return Finding("detector", "broken", f"mediapipe {version}", str(error))
+    return Finding("detector", "ok", f"mediapipe {version}")
 
 
 def _landmarker() -> Finding:
@@ -83,6 +89,6 @@ def _landmarker() -> Finding:
 def _cache() -> Finding:
     folder = cache_dir()
     nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if os.access(nearest, os.W_OK):
+    if nearest.is_dir() and os.access(nearest, os.W_OK):
         return Finding("cache", "ok", str(folder))
     return Finding("cache", "broken", f"{folder} cannot be written", "Set OCCHAND_CACHE to a folder of yours.")

@@ -1,0 +1,56 @@
+"""What `occhand doctor` finds, with a next step for everything that is not as it should be."""
+
+import importlib.metadata
+
+import pytest
+
+from occhand import doctor
+from occhand.detect.landmarker_file import ENVIRONMENT_VARIABLE, cached_landmarker_file
+
+
+def found(what: str) -> doctor.Finding:
+    return next(finding for finding in doctor.diagnose() if finding.what == what)
+
+
+def test_mediapipe_without_a_library_of_the_system_is_broken(monkeypatch):
+    def refuse():
+        raise ImportError("MediaPipe cannot be loaded: libEGL.so.1. On Debian or Ubuntu run: apt-get install libegl1")
+
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.0")
+    monkeypatch.setattr(doctor, "require_mediapipe", refuse)
+    assert found("detector").state == "broken"
+    assert "apt-get install" in found("detector").next_step
+
+
+def test_without_mediapipe_the_extra_is_named(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert found("detector").state == "missing"
+    assert "pip install 'occhand[detect]'" in found("detector").next_step
+    assert found("torch").state == "broken"
+
+
+@pytest.mark.parametrize("state", ["ok", "missing", "broken"])
+def test_the_detectors_file(state, tmp_path, monkeypatch):
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
+    if state == "ok":
+        cached_landmarker_file().parent.mkdir(parents=True)
+        cached_landmarker_file().touch()
+    if state == "broken":
+        monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "none.task"))
+    assert found("detector model").state == state
+
+
+def test_a_hand_file_that_is_none_is_broken(tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "mano_right.npz").write_text("text")
+    assert found("MANO right").state == "broken"
+    assert "occhand convert mano" in found("MANO right").next_step
+
+
+def test_a_cache_in_a_file_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("OCCHAND_CACHE", str(tmp_path / "file"))
+    assert found("cache").state == "broken"
