@@ -57,7 +57,7 @@ class Camera:
     def assume(cls, height: int, width: int, diagonal_fov_deg: float = 60.0) -> Camera:
         """A centred camera with an assumed field of view over the image diagonal, marked `assumed`."""
         focal_px = 0.5 * float(np.hypot(height, width)) / np.tan(np.deg2rad(diagonal_fov_deg) / 2)
-        K = np.array([[focal_px, 0.0, width / 2], [0.0, focal_px, height / 2], [0.0, 0.0, 1.0]])
+        K = np.array([[focal_px, 0.0, (width - 1) / 2], [0.0, focal_px, (height - 1) / 2], [0.0, 0.0, 1.0]])
         return cls(K, height, width, source="assumed")
 
 

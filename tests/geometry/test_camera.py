@@ -53,6 +53,11 @@ def test_a_matrix_that_is_no_camera_is_refused(K, message):
 
 def test_assumed_camera_has_the_stated_field_of_view():
     camera = Camera.assume(480, 640, diagonal_fov_deg=60.0)
-    corner = np.linalg.inv(camera.K) @ [0.0, 0.0, 1.0]
+    corner = np.linalg.inv(camera.K) @ [-0.5, -0.5, 1.0]
     assert camera.source == "assumed"
     assert np.rad2deg(np.arctan(np.linalg.norm(corner[:2]))) == pytest.approx(30.0)
+
+
+def test_assumed_camera_sees_a_mirrored_picture_alike():
+    K = torch.from_numpy(Camera.assume(480, 641).K)
+    torch.testing.assert_close(mirror_intrinsics(K, 641), K)
