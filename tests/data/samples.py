@@ -1,0 +1,51 @@
+"""Small made-up samples: the right shapes and types, consistent projections, no rendering."""
+
+import numpy as np
+
+from occhand.types import HandSample, Occlusion
+
+
+def make_sample(seed: int, index: int, size: int = 32) -> HandSample:
+    """A function of its arguments alone, with the signature of the generator."""
+    rng = np.random.default_rng([seed, index])
+    joints_cam = rng.normal((0, 0, 0.6), 0.04, (21, 3))
+    K = np.array([[1.5 * size, 0, size / 2], [0, 1.5 * size, size / 2], [0, 0, 1]])
+    projected = joints_cam @ K.T
+    joints_img = projected[:, :2] / projected[:, 2:]
+    labels = rng.integers(0, 5, (size, size)).astype(np.uint8)
+    truth = Occlusion(
+        joints_by_self=rng.random(21) < 0.2,
+        joints_by_other=rng.random(21) < 0.3,
+        vertices_by_self=rng.random(778) < 0.2,
+        vertices_by_other=rng.random(778) < 0.3,
+        ratio=float(rng.random()),
+        labels=labels,
+        depth=np.where(labels > 0, rng.uniform(0.4, 0.8, (size, size)), np.inf).astype(np.float32),
+        contacts=np.flatnonzero(rng.random(778) < 0.05),
+        object_name="mug",
+    )
+    return HandSample(
+        key=f"{seed}-{index:06d}",
+        image=rng.integers(0, 256, (size, size, 3)).astype(np.uint8),
+        K=K,
+        side="left" if index % 2 else "right",
+        joints_cam=joints_cam,
+        joints_img=joints_img,
+        bbox_xyxy=np.concatenate([joints_img.min(0), joints_img.max(0)]),
+        vertices_cam=rng.normal(0, 0.04, (778, 3)).astype(np.float32),
+        pose=rng.normal(0, 0.4, 48),
+        betas=rng.normal(0, 1, 10),
+        translation=rng.normal(0, 0.1, 3),
+        occlusion=truth,
+    )
+
+
+def assert_same(first: HandSample, second: HandSample) -> None:
+    """Equal in every field, to the last bit."""
+    for name in HandSample.__dataclass_fields__:
+        if name != "occlusion":
+            np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
+    assert (first.occlusion is None) == (second.occlusion is None)
+    if first.occlusion is not None:
+        for name in Occlusion.__dataclass_fields__:
+            np.testing.assert_array_equal(getattr(first.occlusion, name), getattr(second.occlusion, name), err_msg=name)
