@@ -1,0 +1,1 @@
+"""Errors of predicted hands, as the benchmarks measure them."""
