@@ -10,8 +10,6 @@ from typing import Literal, get_args
 
 from occhand.types import Side
 
-NUM_VERTICES = 778
-NUM_FACES = 1538
 NUM_BETAS = 10
 
 MANO_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
