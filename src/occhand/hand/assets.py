@@ -76,7 +76,7 @@ def _mano_cache(side: Side) -> Path:
 
 def _checked_side(hand: HandParameters, side: Side | None, path: Path) -> HandParameters:
     if side is not None and hand.side != side:
-        raise ValueError(f"{path} holds a {hand.side} hand, expected a {side} one. Give the other MANO file, or --side {hand.side}.")
+        raise ValueError(f"{path} holds a {hand.side} hand, expected a {side} one. Give the other MANO file.")
     return hand
 
 
