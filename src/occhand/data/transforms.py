@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+
+from occhand.data.augment import RELEASED, Augmentation, Jitter
+from occhand.geometry.camera import mirror_intrinsics
+from occhand.geometry.crop import crop_image, crop_matrix, joints_bbox, square_bbox, transform_points
+from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from occhand.types import HandSample
+
+JOINTS_BOX_EXPANSION = 1.5
+"""Of the box around the 2D joints, in training; the square around it is not enlarged again, as released."""
+
+
+class TrainingCrop(NamedTuple):
+    """A right hand cut out of its picture, turned with it, and what a network should say of it."""
+
+    image: Float[Tensor, "*batch 3 size size"]
+    """RGB, 0..1."""
+    joints_crop: Float[Tensor, "*batch 21 2"]
+    """2D joints, 0..1 over the crop; may leave it."""
+    joints_cam: Float[Tensor, "*batch 21 3"]
+    """Metres, in the camera that sees the crop upright."""
+    joints_visible: Bool[Tensor, "*batch 21"]
+    """All true where nobody knows."""
+    K: Float[Tensor, "*batch 3 3"]
+    """Of that camera, pixels of the crop."""
+    pose: Float[Tensor, "*batch 48"]
+    """Axis-angle, mean pose included; the root turned with the crop."""
+    betas: Float[Tensor, "*batch 10"]
+    is_mirrored: Bool[Tensor, "*batch"]
+    """Whether it was a left hand."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +65,101 @@ class JointNoise:
         draw = torch.rand(joints_crop.shape[:-2], generator=generator)[..., None, None]
         noise = self.sigma * torch.randn(joints_crop.shape, generator=generator)
         return joints_crop + torch.where(draw < self.probability, noise, 0.0).to(joints_crop)
+
+
+@dataclass(frozen=True)
+class CropForTraining:
+    """Samples to crops as the released training makes them, then degraded.
+
+    The box is the 2D joints' times 1.5; where that lies outside of the picture, all of the picture.
+    """
+
+    size: int = 256
+    """Side of the crop, pixels."""
+    augmentation: Augmentation = RELEASED
+
+    def __call__(self, sample: HandSample, rng: np.random.Generator, others: Sequence[np.ndarray] = ()) -> TrainingCrop:
+        """One crop with its targets.
+
+        Args:
+            sample: With pose and betas.
+            rng: Of the augmentation.
+            others: Pictures to take amplitude spectra from.
+
+        Raises:
+            ValueError: A sample without pose or betas.
+        """
+        jitter = self.augmentation.jitter.draw(rng.standard_normal, rng.random)
+        crop = cut_crop(sample, jitter, self.size)
+        pixels = (255 * crop.image.permute(1, 2, 0)).round().byte().numpy()
+        joints = (crop.joints_crop * self.size).double().numpy()
+        box = np.concatenate([joints.min(0), joints.max(0)]).clip(0, self.size)
+        pixels = self.augmentation.degrade(pixels, box, rng, others)
+        return crop._replace(image=torch.from_numpy(pixels).permute(2, 0, 1).float() / 255)
+
+
+def mirror_sample(sample: HandSample) -> HandSample:
+    """The sample seen in a mirror: a left hand becomes a right one, x negated, pixels u -> W - 1 - u; truth about occlusion goes along.
+
+    `translation` is left out: the two hand layers put their wrists at mirrored places, which only they know.
+    """
+    width = sample.image.shape[1]
+    low, high = sample.bbox_xyxy[:2], sample.bbox_xyxy[2:]
+    occlusion = sample.occlusion and replace(
+        sample.occlusion, labels=sample.occlusion.labels[:, ::-1].copy(), depth=sample.occlusion.depth[:, ::-1].copy()
+    )
+    return replace(
+        sample,
+        image=sample.image[:, ::-1].copy(),
+        K=mirror_intrinsics(torch.from_numpy(sample.K), width).numpy(),
+        side="right" if sample.side == "left" else "left",
+        joints_cam=sample.joints_cam * (-1, 1, 1),
+        joints_img=sample.joints_img * (-1, 1) + (width - 1, 0),
+        bbox_xyxy=np.array([width - 1 - high[0], low[1], width - 1 - low[0], high[1]]),
+        vertices_cam=None if sample.vertices_cam is None else sample.vertices_cam * np.array([-1, 1, 1], sample.vertices_cam.dtype),
+        pose=None if sample.pose is None else sample.pose * np.tile([1.0, -1.0, -1.0], 16),
+        translation=None,
+        occlusion=occlusion,
+    )
+
+
+def cut_crop(sample: HandSample, jitter: Jitter, size: int = 256) -> TrainingCrop:
+    """The released training crop of a sample: mirrored if left, cut, turned, its colours scaled.
+
+    Raises:
+        ValueError: A sample without pose or betas.
+    """
+    if sample.pose is None or sample.betas is None:
+        raise ValueError(f"Sample {sample.key} has no pose or no betas, so it cannot be trained on. Use a data set with hand parameters.")
+    height, width = sample.image.shape[:2]
+    # The release takes the box before it mirrors; a box that starts outside is moved in, so the order matters.
+    box = square_bbox(joints_bbox(torch.from_numpy(sample.joints_img).double(), JOINTS_BOX_EXPANSION), height, width)
+    if not bool(box.isfinite().all()):
+        box = torch.tensor([0.0, 0.0, width - 1.0, height - 1.0], dtype=torch.float64)
+    if is_left := sample.side == "left":
+        sample = mirror_sample(sample)
+        box = torch.stack([width - 1 - box[2], box[1], width - 1 - box[0], box[3]])
+    crop_from_img = crop_matrix(box, size, jitter.scale, jitter.rotation)
+    turn = axis_angle_to_matrix(torch.tensor([0.0, 0.0, -jitter.rotation], dtype=torch.float64))
+    pose = torch.from_numpy(np.asarray(sample.pose)).double()
+    root = matrix_to_axis_angle(turn @ axis_angle_to_matrix(pose[:3]))
+    hidden = np.zeros(21, bool) if sample.occlusion is None else sample.occlusion.joints_by_self | sample.occlusion.joints_by_other
+    K = crop_from_img @ torch.from_numpy(sample.K).double() @ turn.mT  # turning back makes it upper triangular again
+    return TrainingCrop(
+        image=_cut_pixels(sample.image, crop_from_img, jitter.colour, size),
+        joints_crop=(transform_points(crop_from_img, torch.from_numpy(sample.joints_img).double()) / size).float(),
+        joints_cam=(torch.from_numpy(sample.joints_cam).double() @ turn.mT).float(),
+        joints_visible=torch.from_numpy(~hidden),
+        K=K.float(),
+        pose=torch.cat([root, pose[3:]]).float(),
+        betas=torch.from_numpy(np.asarray(sample.betas)).float(),
+        is_mirrored=torch.tensor(is_left),
+    )
+
+
+def _cut_pixels(
+    image: np.ndarray, crop_from_img: Float[Tensor, "3 3"], colour: tuple[float, float, float], size: int
+) -> Float[Tensor, "3 size size"]:
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    crop = crop_image(pixels, crop_from_img[None], size)[0] * torch.tensor(colour)[:, None, None]
+    return crop.clamp(0, 255) / 255

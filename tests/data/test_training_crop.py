@@ -1,0 +1,135 @@
+"""Training crops against the released pre-processing, and pictures that move with their labels."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from occhand.data.augment import RELEASED, STRONG, Augmentation, Jitter, JitterRange
+from occhand.data.transforms import CropForTraining, cut_crop, mirror_sample
+from occhand.geometry.camera import project
+from occhand.geometry.crop import joints_bbox, square_bbox
+from occhand.hand.hand_layer import load_hand
+from occhand.types import HandSample
+from tests.data.samples import assert_same, make_sample
+from tests.golden.networks import golden_recipe
+from tests.golden.networks.compare import excess
+
+GOLDEN = np.load("tests/golden/networks/preprocess_cv5.npz")
+
+
+def released_generators(seed):
+    return np.random.RandomState(seed).standard_normal, random.Random(seed).random
+
+
+def released_sample(item):
+    """An item of the released data list; the picture's 640x480 float pixels are whole numbers."""
+    (fx, fy), (cx, cy) = item["cam_param"]["focal"], item["cam_param"]["princpt"]
+    return HandSample(
+        key="released",
+        image=golden_recipe.test_image().astype(np.uint8),
+        K=np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=np.float64),
+        side=item["hand_type"],
+        joints_cam=item["joints_coord_cam"].astype(np.float64),
+        joints_img=item["joints_coord_img"][:, :2].astype(np.float64),
+        bbox_xyxy=np.zeros(4),
+        pose=item["mano_pose"].astype(np.float64),
+        betas=item["mano_shape"].astype(np.float64),
+    )
+
+
+def test_draws_agree_with_the_release():
+    normal, uniform = released_generators(7)
+    drawn = [JitterRange().draw(normal, uniform) for _ in range(16)]
+    rows = np.array([(jitter.scale, np.rad2deg(jitter.rotation), *jitter.colour) for jitter in drawn])
+    np.testing.assert_allclose(rows, GOLDEN["pre/aug_draws"], atol=1e-12)
+
+
+@pytest.mark.parametrize("dataset", ["HO3D", "DEX_YCB"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_training_items_agree_with_the_release(dataset, number):
+    sample = released_sample(golden_recipe.dataset_items()[number])
+    if dataset == "HO3D":  # all of its hands are right ones, whatever the made-up item says
+        sample = HandSample(**{**vars(sample), "side": "right"})
+    crop = cut_crop(sample, JitterRange().draw(*released_generators(3 + number)))
+    box = square_bbox(joints_bbox(torch.from_numpy(sample.joints_img), 1.5), 480, 640)
+    mine = {
+        "bbox": torch.cat([box[:2], box[2:] - box[:2]]),
+        "img_sub": crop.image[:, 5::50, 7::50],
+        "img_sum": crop.image.double().sum(),
+        "joints_img": crop.joints_crop,
+        "joints_coord_cam": crop.joints_cam - crop.joints_cam[0],
+        "mano_pose": crop.pose,
+        "mano_shape": crop.betas,
+    }
+    for name, value in mine.items():
+        golden = GOLDEN[f"ds/{dataset}/{number}/{name}"]
+        tolerance = 0.02 / 255 / golden.max() / 5e-5 if name == "img_sub" else 1.0  # another exact resampler comes within 0.02 grey levels
+        assert excess(name, golden, value) <= tolerance, name
+
+
+def posed_sample(index):
+    """A made-up sample whose pose really gives its joints."""
+    sample = make_sample(5, index)
+    hand = load_hand("open", sample.side, "freihand")  # manopth's left middle tip is another vertex
+    posed = hand(hand.rotations_from_axis_angle(torch.from_numpy(sample.pose).float()), torch.from_numpy(sample.betas).float())
+    joints = posed.joints.double().numpy() + np.array([0.1, 0.0, 0.7])
+    joints_img = project(torch.from_numpy(joints), torch.from_numpy(sample.K)).numpy()
+    return HandSample(**{**vars(sample), "joints_cam": joints, "joints_img": joints_img})
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_crop_camera_and_pose_agree(index):
+    """The crop's camera puts its 3D joints on its 2D joints, and its pose gives them: after mirror, scale and turn."""
+    crop = cut_crop(posed_sample(index), Jitter(1.2, 0.5, (1.0, 1.0, 1.0)), size=64)
+    torch.testing.assert_close(project(crop.joints_cam, crop.K), crop.joints_crop * 64, atol=1e-3, rtol=0)
+    assert abs(crop.K[1, 0]) < 1e-4
+    assert abs(crop.K[0, 1]) < 1e-4
+    hand = load_hand("open", tip_set="freihand")
+    joints = hand(hand.rotations_from_axis_angle(crop.pose), crop.betas).joints
+    torch.testing.assert_close(joints - joints[0], crop.joints_cam - crop.joints_cam[0], atol=1e-5, rtol=0)
+    assert bool(crop.is_mirrored) == (index == 1)
+
+
+def test_mirrored_twice_is_itself():
+    sample = make_sample(0, 1)
+    mirrored = mirror_sample(sample)
+    assert mirrored.side == "right"
+    np.testing.assert_allclose(project(torch.from_numpy(mirrored.joints_cam), torch.from_numpy(mirrored.K)), mirrored.joints_img, atol=1e-9)
+    twice = mirror_sample(mirrored)
+    again = HandSample(**{**vars(twice), "translation": sample.translation})
+    for name in ("K", "joints_img", "bbox_xyxy"):  # W - 1 - (W - 1 - u) rounds
+        np.testing.assert_allclose(getattr(again, name), getattr(sample, name), atol=1e-9)
+        again = HandSample(**{**vars(again), name: getattr(sample, name)})
+    assert_same(again, sample)
+
+
+def test_a_hand_outside_the_picture_gives_all_of_the_picture():
+    sample = make_sample(0, 0)
+    crop = cut_crop(HandSample(**{**vars(sample), "joints_img": sample.joints_img + 1000}), Jitter(), size=32)
+    assert crop.image.mean() > 0.4
+
+
+def test_a_sample_without_pose_is_refused():
+    with pytest.raises(ValueError, match="0-000000 has no pose"):
+        cut_crop(HandSample(**{**vars(make_sample(0, 0)), "pose": None}), Jitter())
+
+
+def test_same_random_state_same_crop():
+    others = [make_sample(9, 0, size=20).image]
+    transform = CropForTraining(48, STRONG)
+    first, second = (transform(make_sample(0, 2), np.random.default_rng(4), others) for _ in range(2))
+    for one, two in zip(first, second, strict=True):
+        assert torch.equal(one, two)
+    plain = CropForTraining(48, RELEASED)(make_sample(0, 2), np.random.default_rng(4))
+    assert torch.equal(plain.joints_crop, first.joints_crop)
+    assert not torch.equal(plain.image, first.image)
+    assert torch.utils.data.default_collate([first, second]).image.shape == (2, 3, 48, 48)
+
+
+def test_shares_are_checked():
+    with pytest.raises(ValueError, match="jpeg of 2"):
+        Augmentation(jpeg=2.0)
+    with pytest.raises(ValueError, match="needs other pictures"):
+        CropForTraining(48, STRONG)(make_sample(0, 0), np.random.default_rng(0))
