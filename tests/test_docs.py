@@ -1,12 +1,14 @@
 """The code on the pages runs, and the README's first screen holds what it should."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from occhand import cli
 from occhand.predictor import Predictor
 from tests.conftest import EXAMPLES
 
@@ -28,6 +30,26 @@ def test_python_on_the_page_runs(page, tmp_path, monkeypatch, stand_in):
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
     assert blocks
     exec(compile("\n".join(blocks), str(page), "exec"), {})
+
+
+@pytest.mark.parametrize("line", re.findall(r"^occhand [^#\n]*", (ROOT / "README.md").read_text(), re.MULTILINE), ids=str.strip)
+def test_shell_on_the_readme_runs(line, tmp_path, monkeypatch, stand_in, capsys):
+    """In a folder that holds what the lines name but weights, which users bring; the detector is a stand-in."""
+
+    def load_detector(predictor):
+        predictor._detector = predictor._keypointer = stand_in
+
+    monkeypatch.setattr(Predictor, "load_detector", load_detector)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name in ("photo.jpg", "photos/photo.jpg"):
+        Image.open(EXAMPLES / "rendered-hand.png").convert("RGB").save(name)
+    shutil.copy(EXAMPLES / "rendered-hand.json", "joints.json")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(shlex.split(line)[1:])
+    needs_weights = ".pth.tar" in line or ".safetensors" in line
+    assert ended.value.code == (cli.EXIT_BAD_INPUT if needs_weights else 0)
+    assert "Unrecognized" not in capsys.readouterr().err
 
 
 def test_readme_shows_picture_install_python_and_shell_first():
