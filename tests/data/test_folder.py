@@ -26,7 +26,7 @@ def encoded(indices):
 def folder(tmp_path):
     """Seven samples in shards of three."""
     shards = tuple(write_shard(tmp_path / f"shard-{k:05d}.tar", encoded(range(3 * k, min(7, 3 * k + 3)))) for k in range(3))
-    write_manifest(tmp_path, Manifest("stub 1", 3, 7, 32, None, 3, shards))
+    write_manifest(tmp_path, Manifest("stub 1", "", 3, 7, 32, None, 3, shards))
     return tmp_path
 
 
@@ -135,7 +135,7 @@ def test_a_shard_name_cannot_leave_the_folder(folder):
 def test_a_folder_without_manifest_or_shards_says_so(tmp_path):
     with pytest.raises(DataError, match="occhand synth"):
         FolderDataset(tmp_path)
-    write_manifest(tmp_path, Manifest("stub 1", 0, 5, 32, None, 3))
+    write_manifest(tmp_path, Manifest("stub 1", "", 0, 5, 32, None, 3))
     with pytest.raises(DataError, match="No finished shard"):
         FolderDataset(tmp_path)
 

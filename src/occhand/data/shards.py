@@ -44,6 +44,8 @@ class Manifest:
 
     generator: str
     """Who made the samples, with its version."""
+    split: str
+    """Empty for one without a name."""
     seed: int
     n: int
     """Samples when complete."""
@@ -206,8 +208,12 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
 def _check(manifest: Manifest) -> None:
     counts = [manifest.seed, manifest.n, manifest.size, manifest.shard_samples]
     counts += [count for shard in manifest.shards for count in (shard.samples, shard.bytes)]
-    if not all(isinstance(count, int) and count >= 0 for count in counts) or not isinstance(manifest.generator, str):
-        raise ValueError("a count that is no whole number")
+    if (
+        not all(isinstance(count, int) and count >= 0 for count in counts)
+        or not isinstance(manifest.generator, str)
+        or not isinstance(manifest.split, str)
+    ):
+        raise ValueError("a count that is no whole number, or a name that is no text")
     names = [shard.name for shard in manifest.shards]
     if not all(isinstance(name, str) and _SHARD_NAME.fullmatch(name) for name in names) or len(set(names)) < len(names):
         raise ValueError("a shard's name that is no plain file name, or one twice")
