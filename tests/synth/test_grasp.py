@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from occhand.hand.assets import load_parameters
+from occhand.hand.capsules import fit_capsules
+from occhand.hand.hand_layer import HandLayer, load_hand
+from occhand.hand.prior import rotations_from_angles
+from occhand.hand.skeleton import MANO_JOINT_NAMES, tip_vertices
+from occhand.synth.closing import deepest_overlap, place
+from occhand.synth.grasp import DEEPEST_PENETRATION, OVERLAP_TOLERANCE, TOUCH, Grasp, GraspSampler
+from occhand.synth.objects import make_object
+from tests.synth.penetration import PenetrationGauge
+
+
+@pytest.fixture(scope="module")
+def sampler() -> GraspSampler:
+    return GraspSampler.load()
+
+
+@pytest.fixture(scope="module")
+def hand() -> HandLayer:
+    return load_hand()
+
+
+@pytest.fixture(scope="module")
+def grasps(sampler: GraspSampler) -> list[Grasp]:
+    rng = np.random.default_rng(11)
+    return [sampler.sample(rng, np.clip(rng.standard_normal(10), -2.5, 2.5)) for _ in range(60)]
+
+
+def posed(hand: HandLayer, sampler: GraspSampler, grasp: Grasp) -> np.ndarray:
+    axes = torch.as_tensor(sampler.shapes.axes, dtype=torch.float32)
+    rotations = rotations_from_angles(torch.as_tensor(grasp.angles, dtype=torch.float32), axes)
+    return hand(rotations, torch.as_tensor(grasp.betas, dtype=torch.float32)).vertices.double().numpy()
+
+
+def test_same_generator_same_grasp(sampler: GraspSampler) -> None:
+    first, again, other = (sampler.sample(np.random.default_rng(seed), np.zeros(10)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.angles, again.angles)
+    np.testing.assert_array_equal(first.solid_t, again.solid_t)
+    assert np.abs(first.angles - other.angles).max() > 0.05
+
+
+def test_hand_of_the_layer_touches_and_does_not_enter(hand: HandLayer, sampler: GraspSampler, grasps: list[Grasp]) -> None:
+    depths_mm = []
+    for grasp in grasps:
+        distance = grasp.solid.signed_distance((posed(hand, sampler, grasp) - grasp.solid_t) @ grasp.solid_R)
+        depths_mm.append(1e3 * max(0.0, -distance.min()))
+        assert depths_mm[-1] == pytest.approx(grasp.penetration_mm, abs=0.01)
+        touched = {MANO_JOINT_NAMES[s] for s in sampler.segments[distance < TOUCH - 1e-5]}
+        assert touched <= set(grasp.touching)
+    assert max(depths_mm) < 1e3 * DEEPEST_PENETRATION + 0.01
+    assert np.median(depths_mm) < 3
+
+
+def test_three_segments_touch_the_thumb_among_them(grasps: list[Grasp]) -> None:
+    for grasp in grasps:
+        assert len(grasp.touching) >= 3
+        assert {"thumb2", "thumb3"} & set(grasp.touching)
+
+
+def test_angles_keep_limits_and_leave_the_wrist(sampler: GraspSampler, grasps: list[Grasp]) -> None:
+    angles = np.stack([grasp.angles for grasp in grasps])
+    assert (angles >= sampler.lower - 1e-9).all()
+    assert (angles <= sampler.upper + 1e-9).all()
+    assert (angles[:, 0] == 0).all()
+
+
+def test_objects_are_placed_rigidly(grasps: list[Grasp]) -> None:
+    for grasp in grasps:
+        np.testing.assert_allclose(grasp.solid_R @ grasp.solid_R.T, np.eye(3), atol=1e-9)
+        assert np.linalg.det(grasp.solid_R) == pytest.approx(1)
+
+
+def test_no_digit_runs_through_another_on_the_mesh(hand: HandLayer, sampler: GraspSampler, grasps: list[Grasp]) -> None:
+    parameters = load_parameters("open")
+    gauge = PenetrationGauge(parameters.faces, parameters.weights)
+    deepest_mm = [1e3 * gauge.depth(posed(hand, sampler, grasp)).max() for grasp in grasps]
+    assert max(deepest_mm) < 4.0
+
+
+def test_overlap_is_that_of_the_capsules(sampler: GraspSampler) -> None:
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(sampler.lower, sampler.upper)
+    betas = rng.standard_normal(10)
+    vertices = sampler.shapes.shaped_vertices(betas)
+    compiled = sampler.shapes.probed(vertices, betas)
+    overlap = deepest_overlap(compiled, place(compiled, angles, np.eye(3), np.zeros(3)))
+    faces = load_parameters("open").faces.astype(np.int64)
+    axes = sampler.shapes.axes
+    fitted = fit_capsules(vertices, faces, compiled.joints, vertices[list(tip_vertices())], axes, dtype=torch.float64)
+    expected = fitted.overlap(rotations_from_angles(torch.from_numpy(angles), torch.from_numpy(axes))).max()
+    assert overlap == pytest.approx(float(expected), abs=OVERLAP_TOLERANCE)  # radii are linear in the betas only nearly
+
+
+@pytest.mark.parametrize("name", ["mug", "pen", "book", "bottle", "hammer"])
+def test_a_given_thing_is_grasped(sampler: GraspSampler, name: str) -> None:
+    rng = np.random.default_rng(3)
+    solid = make_object(name, rng)
+    assert sampler.sample(rng, np.zeros(10), solid).solid is solid
