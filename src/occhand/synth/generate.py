@@ -1,0 +1,176 @@
+"""One synthetic sample: a picture of a hand, and everything that is true of it. Open this first to read how a sample is made."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from occhand.geometry.rotation import matrix_to_axis_angle
+from occhand.render.raster import rasterize
+from occhand.render.shadow import cast_shadows
+from occhand.synth.background import draw_background
+from occhand.synth.scene import OBJECT_LABEL, SCENE_SHARES, Scene, SceneKind, sample_scene
+from occhand.synth.sensor import develop
+from occhand.synth.shading import SAMPLES, light_scene
+from occhand.synth.skin import skin_tiles
+from occhand.synth.surface import load_surface
+from occhand.synth.visibility import HAND_LABEL, first_crossings, flesh_depth
+from occhand.types import HandSample, Occlusion, Side
+
+GENERATOR_VERSION = "1"
+"""Changes whenever the same (seed, index) gives another sample."""
+
+CONTACT = 0.003
+"""Metres from the object's surface within which a vertex of the hand touches it."""
+_SHADOW_RADIUS = 0.17
+_GOLDEN_RATIO = 0.6180339887498949
+
+
+def generate_sample(seed: int, index: int, size: int = 256) -> HandSample:
+    """Draw one hand, most often with something in the way.
+
+    Args:
+        seed: Names a data set.
+        index: Of the sample in it; samples are independent of each other, so any number of workers gives the same.
+        size: Height and width of the image, pixels.
+
+    Raises:
+        ValueError: A negative seed or index, or a size below 32.
+
+    Example:
+        >>> sample = generate_sample(seed=0, index=7, size=64)
+        >>> sample.image.shape, sample.joints_cam.shape
+        ((64, 64, 3), (21, 3))
+    """
+    if min(seed, index) < 0 or size < 32:
+        raise ValueError(f"Seed {seed}, index {index} and size {size}: expected no negative number and at least 32 pixels.")
+    rng = np.random.default_rng((seed, index))
+    kind: SceneKind = rng.choice(list(SCENE_SHARES), p=list(SCENE_SHARES.values()))
+    side: Side = "left" if rng.random() < 0.5 else "right"
+    tone = (np.random.default_rng(seed).random() + index * _GOLDEN_RATIO) % 1.0  # spread evenly over any run of samples
+    scene = sample_scene(rng, kind, side, tone, size)
+    image, labels, depth = _draw(rng, scene, size)
+    sample = _annotate(f"{seed}-{index:08d}", scene, image, _occlusion(scene, labels, depth))
+    return _mirrored(sample) if side == "left" else sample
+
+
+@lru_cache(maxsize=1)
+def _tiles() -> UInt8[np.ndarray, "faces points 5"]:
+    surface = load_surface()
+    return skin_tiles(surface.rest_fine, surface.subdivision.faces)
+
+
+def _draw(rng: np.random.Generator, scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The photograph, and label and depth at each pixel's centre."""
+    surfaces, K = scene.surfaces, scene.K
+    exact = rasterize(surfaces.vertices_cam, surfaces.faces, K, size, size)
+    labels = np.where(exact.face_ids >= 0, surfaces.labels[exact.face_ids], 0).astype(np.uint8)
+    offset = (SAMPLES - 1) / 2
+    samples_from_img = np.array([[SAMPLES, 0.0, offset], [0.0, SAMPLES, offset], [0.0, 0.0, 1.0]])
+    samples = rasterize(surfaces.vertices_cam, surfaces.faces, samples_from_img @ K, SAMPLES * size, SAMPLES * size)
+    shadows = cast_shadows(
+        surfaces.vertices_cam, surfaces.faces, scene.lighting.directions[0], scene.hand.joints_cam.mean(0), _SHADOW_RADIUS, max(96, size)
+    )
+    background = draw_background(rng, size)
+    light = light_scene(surfaces, samples, exact.depth, K, scene.materials, _tiles(), scene.lighting, shadows, background)
+    lighting = scene.lighting
+    exposure = 0.75 / float(lighting.sky.mean() + 0.55 * lighting.intensities.mean(1).sum())
+    return develop(light, exposure, rng), labels, exact.depth
+
+
+def _occlusion(scene: Scene, labels: UInt8[np.ndarray, "size size"], depth: Float[np.ndarray, "size size"]) -> Occlusion:
+    """What hides the hand."""
+    hand, surfaces = scene.hand, scene.surfaces
+    points, count = np.concatenate([hand.vertices_cam, hand.joints_cam]), len(hand.vertices_cam)
+    own_vertex = np.concatenate([np.arange(count), np.full(21, -1)])
+    by_hand, by_other = first_crossings(points, own_vertex, surfaces.vertices_cam, surfaces.faces, surfaces.labels, scene.K)
+    own_flesh = np.concatenate([np.zeros(count), flesh_depth()])
+    by_self, by_other = by_hand < points[:, 2] - own_flesh, by_other < points[:, 2]
+    contacts = np.zeros(0, dtype=np.int64)
+    if scene.solid is not None:
+        local = (hand.vertices_cam - scene.solid_t) @ scene.solid_R
+        contacts = np.flatnonzero(np.abs(scene.solid.signed_distance(local)) < CONTACT)
+    alone = _pixels_alone(scene)
+    return Occlusion(
+        joints_by_self=by_self[count:],
+        joints_by_other=by_other[count:],
+        vertices_by_self=by_self[:count],
+        vertices_by_other=by_other[:count],
+        ratio=1.0 - float((labels == HAND_LABEL).sum()) / alone,
+        labels=labels,
+        depth=depth,
+        contacts=contacts,
+        object_name=scene.solid.name if scene.solid is not None and (labels == OBJECT_LABEL).any() else "",
+    )
+
+
+def _pixels_alone(scene: Scene) -> int:
+    """Pixels that the hand would cover if it were alone and the image without border."""
+    faces = scene.surfaces.faces[scene.surfaces.labels == HAND_LABEL]
+    points = scene.surfaces.vertices_cam[: int(faces.max()) + 1]
+    image = points @ scene.K.T
+    image = image[:, :2] / image[:, 2:]
+    low = np.floor(image.min(0))
+    width, height = (np.ceil(image.max(0)) - low + 1).astype(int).tolist()
+    shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]], [0.0, 0.0, 1.0]])
+    return max(1, int((rasterize(points, faces, shift @ scene.K, height, width).face_ids >= 0).sum()))
+
+
+def _annotate(key: str, scene: Scene, image: np.ndarray, occlusion: Occlusion) -> HandSample:
+    hand = scene.hand
+    joints_img = hand.joints_cam @ scene.K.T
+    joints_img = joints_img[:, :2] / joints_img[:, 2:]
+    return HandSample(
+        key=key,
+        image=image,
+        K=scene.K,
+        side="right",
+        joints_cam=hand.joints_cam,
+        joints_img=joints_img,
+        bbox_xyxy=np.concatenate([joints_img.min(0), joints_img.max(0)]),
+        vertices_cam=hand.vertices_cam,
+        pose=matrix_to_axis_angle(torch.from_numpy(hand.rotations)).numpy().ravel(),
+        betas=hand.betas,
+        translation=hand.translation,
+        occlusion=occlusion,
+    )
+
+
+def _mirrored(sample: HandSample) -> HandSample:
+    """The same in a mirror: a left hand. Mirroring turns an axis-angle (x, y, z) into (x, -y, -z)."""
+    assert sample.vertices_cam is not None
+    assert sample.pose is not None
+    assert sample.translation is not None
+    assert sample.occlusion is not None
+    flip, last = np.array([-1.0, 1.0, 1.0]), sample.image.shape[1] - 1
+    K = sample.K.copy()
+    K[0, 2] = last - K[0, 2]
+    joints_img = np.stack([last - sample.joints_img[:, 0], sample.joints_img[:, 1]], axis=1)
+    seen = sample.occlusion
+    return HandSample(
+        key=sample.key,
+        image=np.ascontiguousarray(sample.image[:, ::-1]),
+        K=K,
+        side="left",
+        joints_cam=sample.joints_cam * flip,
+        joints_img=joints_img,
+        bbox_xyxy=np.concatenate([joints_img.min(0), joints_img.max(0)]),
+        vertices_cam=sample.vertices_cam * flip,
+        pose=sample.pose * np.tile([1.0, -1.0, -1.0], 16),
+        betas=sample.betas,
+        translation=sample.translation * flip,
+        occlusion=Occlusion(
+            seen.joints_by_self,
+            seen.joints_by_other,
+            seen.vertices_by_self,
+            seen.vertices_by_other,
+            seen.ratio,
+            np.ascontiguousarray(seen.labels[:, ::-1]),
+            np.ascontiguousarray(seen.depth[:, ::-1]),
+            seen.contacts,
+            seen.object_name,
+        ),
+    )

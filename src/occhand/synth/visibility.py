@@ -1,0 +1,119 @@
+"""Which vertices and joints the camera sees, and what hides the others: exact, by a ray to each of them.
+
+Definitions:
+- A **vertex** is hidden by *self* if any other face of the hand crosses the ray from the camera to it in front of it, its own back side
+  included; by *other* if any face of something else does. It is visible if neither holds. Both may hold.
+- A **joint** lies inside the flesh. It is hidden by *other* if any face of something else crosses its ray in front of the joint itself;
+  by *self* if the first face of the hand on its ray lies more than the hand's local thickness in front of it (`flesh_depth`), so that
+  what is seen there is another part of the hand, or the same finger lengthwise.
+
+The border of the image plays no role here.
+"""
+
+from __future__ import annotations
+
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from numba import njit
+
+from occhand.hand.skeleton import JOINT_NAMES
+
+HAND_LABEL = 1
+
+_FLESH_MM = {"wrist": 20.0, "thumb1": 18.0, "thumb2": 14.0, "thumb3": 11.5, "thumb4": 9.0, "1": 15.0, "2": 10.5, "3": 9.0, "4": 7.5}
+"""Half-thickness of the mean hand around each joint (of all fingers, where only the number is given)."""
+
+
+def flesh_depth() -> Float[np.ndarray, "21"]:
+    """How far before each joint (house order) its own flesh may begin, metres: 1.6 times the half-thickness, as flesh is met at a slant."""
+    return np.array([1.6e-3 * _FLESH_MM.get(name, _FLESH_MM.get(name[-1], 0.0)) for name in JOINT_NAMES])
+
+
+def first_crossings(
+    points_cam: Float[np.ndarray, "points 3"],
+    own_vertex: Int[np.ndarray, "points"],
+    vertices_cam: Float[np.ndarray, "vertices 3"],
+    faces: Int[np.ndarray, "faces 3"],
+    labels: UInt8[np.ndarray, "faces"],
+    K: Float[np.ndarray, "3 3"],
+) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
+    """Depth at which the ray to each point first crosses the hand, and first crosses anything else; inf if it does not.
+
+    Args:
+        points_cam: Metres, in front of the camera.
+        own_vertex: Vertex that the point is, whose faces do not count as crossed; -1 for a point off the surface.
+        vertices_cam: Of everything, metres.
+        faces: Of everything.
+        labels: Of each face; 1 is the hand.
+        K: Gives the scale of the buckets that points are sorted into; the result does not depend on it.
+    """
+    image = points_cam @ K.T
+    image = image[:, :2] / image[:, 2:]
+    low, high = image.min(0), image.max(0)
+    cell = float(max(2.0, (high - low).max() / 48))
+    columns, rows = (np.floor((high - low) / cell).astype(np.int64) + 1).tolist()
+    bucket = np.floor((image - low) / cell).astype(np.int64) @ np.array([1, columns])
+    order = np.argsort(bucket, kind="stable")
+    starts = np.searchsorted(bucket[order], np.arange(rows * columns + 1))
+    homogeneous = np.ascontiguousarray(vertices_cam @ K.T)
+    return _cross(image, order, starts, low, cell, rows, columns, own_vertex, homogeneous, faces, labels)
+
+
+@njit(cache=True)
+@no_type_check
+def _cross(image, order, starts, low, cell, rows, columns, own_vertex, vertices, faces, labels):
+    by_hand, by_other = np.full(len(image), np.inf), np.full(len(image), np.inf)
+    near = 0.01
+    for face in range(faces.shape[0]):
+        i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
+        zi, zj, zk = vertices[i, 2], vertices[j, 2], vertices[k, 2]
+        if zi <= near or zj <= near or zk <= near:
+            left, right, top, bottom = 0, columns - 1, 0, rows - 1
+            if zi <= near and zj <= near and zk <= near:
+                continue
+        else:
+            xi, xj, xk = vertices[i, 0] / zi, vertices[j, 0] / zj, vertices[k, 0] / zk
+            yi, yj, yk = vertices[i, 1] / zi, vertices[j, 1] / zj, vertices[k, 1] / zk
+            left = max(0, int(np.floor((min(xi, xj, xk) - low[0]) / cell)))
+            right = min(columns - 1, int(np.floor((max(xi, xj, xk) - low[0]) / cell)))
+            top = max(0, int(np.floor((min(yi, yj, yk) - low[1]) / cell)))
+            bottom = min(rows - 1, int(np.floor((max(yi, yj, yk) - low[1]) / cell)))
+        if left > right or top > bottom:
+            continue
+        # Lines through two corners (see `occhand.render.raster`); with them 1 / z over the image.
+        ax, ay, a1 = _line(vertices, j, k)
+        bx, by, b1 = _line(vertices, k, i)
+        cx, cy, c1 = _line(vertices, i, j)
+        volume = ax * vertices[i, 0] + ay * vertices[i, 1] + a1 * vertices[i, 2]
+        if volume == 0.0:
+            continue
+        is_hand = labels[face] == HAND_LABEL
+        for row in range(top, bottom + 1):
+            for bucket in range(row * columns + left, row * columns + right + 1):
+                for at in range(starts[bucket], starts[bucket + 1]):
+                    point = order[at]
+                    x, y = image[point, 0], image[point, 1]
+                    a, b, c = ax * x + ay * y + a1, bx * x + by * y + b1, cx * x + cy * y + c1
+                    if not ((a >= 0.0 and b >= 0.0 and c >= 0.0) or (a <= 0.0 and b <= 0.0 and c <= 0.0)):
+                        continue
+                    depth = volume / (a + b + c) if a + b + c != 0.0 else np.inf
+                    if depth < near:
+                        continue
+                    if is_hand:
+                        own = own_vertex[point]
+                        if own != i and own != j and own != k and depth < by_hand[point]:
+                            by_hand[point] = depth
+                    elif depth < by_other[point]:
+                        by_other[point] = depth
+    return by_hand, by_other
+
+
+@njit(cache=True)
+@no_type_check
+def _line(points, i, j):
+    a = points[i, 1] * points[j, 2] - points[i, 2] * points[j, 1]
+    b = points[i, 2] * points[j, 0] - points[i, 0] * points[j, 2]
+    c = points[i, 0] * points[j, 1] - points[i, 1] * points[j, 0]
+    return a, b, c
