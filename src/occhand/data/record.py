@@ -27,7 +27,9 @@ _NUMBERS = {"K": (3, 3), "joints_cam": (21, 3), "joints_img": (21, 2), "bbox_xyx
 _OPTIONAL_NUMBERS = {"pose": (48,), "betas": (10,), "translation": (3,)}
 _NPY_VERSION = (1, 0)
 _ZIP_LEVEL, _PNG_LEVEL = 1, 1
-"""Level 6 makes a sample 9 % smaller and takes as long as rendering it."""
+"""Level 6 makes a sample 8 % smaller and its writing 2.5 times slower."""
+_DEPTH_STEPS = 2**14
+"""Per metre: depth is kept to 0.03 mm, which compresses to half of what all of its bits do."""
 
 
 class DataError(ValueError):
@@ -38,7 +40,7 @@ def encode_sample(sample: HandSample, jpeg_quality: int | None = None) -> dict[s
     """The files of a sample by suffix, the same bytes for the same sample.
 
     Args:
-        sample: What to write; `vertices_cam` and depth are kept as float32, other numbers as float64.
+        sample: What to write; `vertices_cam` is kept as float32, depth to 0.03 mm, other numbers as float64.
         jpeg_quality: None keeps every pixel (PNG); a number from 1 to 95 makes the picture a JPEG, about 8 times smaller.
     """
     files = {"png": _encode_png(sample.image)} if jpeg_quality is None else {"jpg": _encode_jpeg(sample.image, jpeg_quality)}
@@ -88,7 +90,7 @@ def _dense_arrays(sample: HandSample) -> dict[str, np.ndarray]:
         arrays["vertices_by_self"] = np.asarray(truth.vertices_by_self, dtype=bool)
         arrays["vertices_by_other"] = np.asarray(truth.vertices_by_other, dtype=bool)
         arrays["labels"] = np.asarray(truth.labels, dtype=np.uint8)
-        arrays["depth"] = np.asarray(truth.depth, dtype=np.float32)
+        arrays["depth"] = (np.rint(truth.depth * _DEPTH_STEPS) / _DEPTH_STEPS).astype(np.float32)
         arrays["contacts"] = np.asarray(truth.contacts, dtype=np.int32)
     return arrays
 

@@ -1,0 +1,25 @@
+"""Pictures and numbers of the data card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from occhand.image_io import save_image
+from occhand.render.gallery import contact_sheet
+from occhand.synth.dataset import load_split
+from tools.open_data.chart import draw_charts
+from tools.open_data.measure import measure, panels, table
+from tools.open_data.scan import scan
+
+SHEET_SAMPLES, SHEET_COLUMNS, SHEET_CELL = 64, 8, 192
+
+
+def write_statistics(split: str, count: int, workers: int, out: Path) -> None:
+    """Measure the first `count` samples of a split; print the table, write the charts and a sheet of the first samples."""
+    dataset = load_split(split)
+    indices = dataset.indices[:count]
+    measured = [numbers for _, numbers in scan(dataset.seed, indices, dataset.size, workers, measure)]
+    print(f"{dataset}\n\n{table(measured)}\n")
+    save_image(draw_charts(panels(measured)), out / "open-data-statistics.png")
+    first = [dataset[place].image for place in range(min(SHEET_SAMPLES, len(indices)))]
+    save_image(contact_sheet(first, columns=SHEET_COLUMNS, cell=SHEET_CELL), out / "open-data.webp")
