@@ -9,6 +9,7 @@ import pytest
 import trimesh
 from PIL import Image
 
+import occhand
 from occhand import cli, create_model
 from occhand.hand.assets import load_parameters
 from occhand.models.checkpoint import save_checkpoint
@@ -148,6 +149,53 @@ def test_a_folder_that_cannot_be_written_is_named(run, tmp_path):
     code, _, err = run("predict", PHOTO, "--out", tmp_path / "file")
     assert code == 2
     assert "Choose another folder with --out" in err
+
+
+def test_a_failing_write_leaves_nothing_and_an_earlier_result_as_it_was(run, tmp_path, monkeypatch):
+    run("predict", PHOTO, "--out", tmp_path)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "rendered-hand").iterdir()}
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("occhand.outputs.write_json", full_disk)
+    code, _, err = run("predict", PHOTO, "--out", tmp_path)
+    assert code == 2
+    assert "No space left on device" in err
+    assert {file.name: file.read_bytes() for file in (tmp_path / "rendered-hand").iterdir()} == before
+    assert [file.name for file in tmp_path.iterdir() if file.name != "cache"] == ["rendered-hand"]
+
+
+def test_a_second_run_leaves_no_hand_of_the_first(run, tmp_path):
+    run("predict", PHOTO, "--out", tmp_path, "--turntable")
+    (tmp_path / "rendered-hand" / "notes.txt").write_text("mine")
+    run("predict", PHOTO, "--out", tmp_path, "--mesh", "OBJ, ply", "--boxes", "200,84,418,275,left")
+    names = {file.name for file in (tmp_path / "rendered-hand").iterdir()}
+    assert names == {"result.json", "overlay.png", "hand0-left.obj", "hand0-left.ply", "notes.txt"}
+
+
+def test_a_failure_inside_is_one_line_and_the_others_go_on(run, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Predictor, "find_hands", fail)
+    code, _, err = run("predict", PHOTO, "--out", tmp_path)
+    assert code == 2
+    assert "Failed on this picture (out of memory)" in err
+
+
+def test_interrupted_runs_say_so(run, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Predictor, "find_hands", interrupt)
+    code, _, err = run("predict", PHOTO, "--out", tmp_path)
+    assert code == 130
+    assert "stopped" in err
+
+
+def test_version(run):
+    assert run("--version")[:2] == (0, f"{occhand.__version__}\n")
 
 
 def test_convert_mano_says_the_side_and_keeps_it(run, tmp_path):

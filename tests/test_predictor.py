@@ -91,11 +91,26 @@ def test_given_joints_need_no_detector(example_image, joints):
         ({"boxes": np.array([[700.0, 10.0, 900.0, 200.0]])}, "outside of the image"),
         ({"boxes": np.array([[10.0, 10.0, 100.0, 100.0]]), "sides": ["right", "left"]}, "1 boxes, but 2 sides"),
         ({"keypoints": np.zeros((1, 21, 2))}, "Give 'right' or 'left' for each"),
+        ({"keypoints": np.zeros((1, 20, 2)), "sides": ["right"]}, r"expected \(hands, 21, 2\)"),
+        ({"keypoints": np.full((1, 21, 2), 9000.0), "sides": ["right"]}, "no known joint lies in the image"),
+        ({"keypoints": np.linspace(0, 1, 42).reshape(1, 21, 2), "sides": ["right"]}, "within 0..1, expected pixels"),
     ],
 )
 def test_what_cannot_be_used_is_refused(predictor, example_image, given, message):
     with pytest.raises(ValueError, match=message):
         predictor(example_image, **given)
+
+
+@pytest.mark.parametrize("image", [np.zeros((48, 64)), np.zeros((48, 64, 3)), np.zeros((48, 64, 4), np.uint8)])
+def test_arrays_that_are_no_pictures_are_refused(predictor, image):
+    with pytest.raises(ValueError, match="expected a file or a uint8 array of height x width x 3, RGB"):
+        predictor(image)
+
+
+def test_joints_as_nested_lists_are_taken(predictor, joints, example_image):
+    (by_list,) = predictor(example_image, keypoints=joints.tolist(), sides=["right"], K=K)
+    (by_array,) = predictor(example_image, keypoints=joints, sides=["right"], K=K)
+    np.testing.assert_array_equal(by_list.vertices, by_array.vertices)
 
 
 def test_unknown_models_list_the_near_ones():

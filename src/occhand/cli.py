@@ -16,6 +16,7 @@ from rich.progress import track
 from rich.table import Column, Table
 from tyro.conf import Positional, UseAppendAction, arg
 
+import occhand
 from occhand.doctor import diagnose
 from occhand.hand import assets
 from occhand.models import checkpoint, presets
@@ -26,6 +27,7 @@ from occhand.types import Side
 DESCRIPTION = "3D hand meshes from photographs, even where an object hides half of the hand."
 EXIT_BAD_INPUT = 2
 EXIT_NO_HAND = 3
+EXIT_INTERRUPTED = 130
 
 app = tyro.extras.SubcommandApp()
 convert = tyro.extras.SubcommandApp()
@@ -71,9 +73,9 @@ def predict(
     """
     if not images:
         raise ValueError("No image was named. Give image files or folders: occhand predict photo.jpg")
-    options = OutputOptions(tuple(mesh.split(",")), turntable, maps)
+    options = OutputOptions(tuple(kind.strip().lower() for kind in mesh.split(",")), turntable, maps)
     plan, outcomes = plan_outputs(images, out)
-    given = read_given(boxes, keypoints, K, image_count=len(plan))
+    given = read_given(boxes, keypoints, K, image_count=len(plan) + len(outcomes))
     predictor = Predictor.from_pretrained(model, hand, refine, joints_from)
     if plan and given.needs_detector(predictor):
         predictor.load_detector()
@@ -97,7 +99,8 @@ def convert_mano(file: Positional[Path], side: Side | None = None) -> int:
         side: The side it is expected to hold.
     """
     hand, kept = assets.convert_mano(file, side)
-    print(f"{file} holds MANO's {hand.side} hand. Kept as {kept}; use it with --hand mano. MANO's own licence applies to both files.")
+    use = "use it with --hand mano" if hand.side == "right" else "occhand predict does not need it, as it sees left hands in a mirror"
+    print(f"{file} holds MANO's {hand.side} hand. Kept as {kept}; {use}. MANO's own licence applies to both files.")
     return 0
 
 
@@ -156,12 +159,18 @@ def doctor(json: bool = False) -> int:
 def main(args: Sequence[str] | None = None) -> None:
     """Run a verb; what the user can mend is one line on stderr and exit code 2."""
     logging.basicConfig(format="occhand: %(message)s", level=logging.WARNING)
+    if list(sys.argv[1:] if args is None else args) == ["--version"]:
+        print(occhand.__version__)
+        sys.exit(0)
     try:
         code = app.cli(args=args, prog="occhand", description=DESCRIPTION, config=(tyro.conf.DisallowNone,))
     except (ValueError, OSError, ImportError) as error:
         logging.getLogger(__name__).debug("stopped", exc_info=True)
         _complain(" ".join(str(error).split()))
         code = EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        _complain("stopped; what was finished is kept.")
+        code = EXIT_INTERRUPTED
     sys.exit(code)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,9 @@ from occhand.render.heat import draw_maps
 from occhand.render.shade import PALETTE
 from occhand.result import HandMesh, draw_hands, result_record, write_json
 from occhand.types import Camera, Side
+
+_OURS = re.compile(r"result\.json|overlay\.png|(turntable-|maps-)?hand\d+-(right|left)\.(glb|obj|ply|webp|png)")
+"""The files that `write_outputs` makes."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +72,7 @@ class Outcome:
     files: tuple[Path, ...] = ()
     """`result.json` first."""
     error: str | None = None
-    """One line with the next step, where the image or what was given with it could not be used; nothing was written then."""
+    """One line with the next step, where the image or what was given with it could not be used; nothing was written or changed then."""
 
     def record(self) -> dict[str, Any]:
         """For machines."""
@@ -108,7 +113,7 @@ def _parse_intrinsics(text: str) -> Float[np.ndarray, "3 3"]:
         fx, fy, cx, cy = (float(number) for number in text.split(","))
     except ValueError:
         raise ValueError(f"K is {text!r}, expected fx,fy,cx,cy in pixels (900,900,320,240). Leave it out to assume a camera.") from None
-    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+    return Camera(np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]), height=1, width=1).K
 
 
 def plan_outputs(paths: Iterable[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
@@ -140,6 +145,9 @@ def predict_file(predictor: Predictor, image: Path, folder: Path, given: Given, 
         return Outcome(image, error=" ".join(str(error).split()))
     except OSError as error:
         return Outcome(image, error=f"Cannot write to {folder}: {error.strerror or error}. Choose another folder with --out.")
+    except (RuntimeError, MemoryError) as error:  # from torch or the detector, on this picture: the others of a run go on
+        _log.debug("%s", image, exc_info=True)
+        return Outcome(image, error=f"Failed on this picture ({' '.join(str(error).split()) or type(error).__name__}). Try it scaled down.")
 
 
 def write_outputs(
@@ -151,7 +159,9 @@ def write_outputs(
     options: OutputOptions,
     maps: Sequence[UInt8[np.ndarray, "_ _ 3"]] = (),
 ) -> list[Path]:
-    """Write everything of one image into its folder; each file appears whole or not at all, `result.json` last.
+    """Write everything of one image into its folder, or nothing: all is made in a folder beside it first, then moved.
+
+    What an earlier run left there under our names goes, so that the folder holds the hands of this run only.
 
     Args:
         folder: Made where it is missing.
@@ -165,22 +175,28 @@ def write_outputs(
     Returns:
         The files, `result.json` first.
     """
-    written: list[Path] = []
-    mesh_files: list[list[str]] = []
-    for k, hand in enumerate(hands):
-        name = f"hand{k}-{hand.side}"
-        mesh_files.append([f"{name}.{kind}" for kind in options.mesh_formats])
-        written += [hand.save(folder / file) for file in mesh_files[-1]]
-        if options.has_turntable:
-            written.append(folder / f"turntable-{name}.webp")
-            save_animation(turntable(hand.vertices, hand.faces, colour=PALETTE[k % len(PALETTE)]), written[-1])
-        if maps:
-            written.append(folder / f"maps-{name}.png")
-            save_image(maps[k], written[-1])
-    overlay = folder / "overlay.png"
-    save_image(np.asarray(draw_hands(image, hands)), overlay)
-    record = write_json(folder / "result.json", result_record(image_name, camera, hands, mesh_files))
-    return [record, overlay, *written]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+        made = Path(beside)
+        names = [f"hand{k}-{hand.side}" for k, hand in enumerate(hands)]
+        mesh_files = [[f"{name}.{kind}" for kind in options.mesh_formats] for name in names]
+        for k, (name, hand) in enumerate(zip(names, hands, strict=True)):
+            for mesh_file in mesh_files[k]:
+                hand.save(made / mesh_file)
+            if options.has_turntable:
+                frames = turntable(hand.vertices, hand.faces, colour=PALETTE[k % len(PALETTE)])
+                save_animation(frames, made / f"turntable-{name}.webp")
+            if maps:
+                save_image(maps[k], made / f"maps-{name}.png")
+        save_image(np.asarray(draw_hands(image, hands)), made / "overlay.png")
+        write_json(made / "result.json", result_record(image_name, camera, hands, mesh_files))
+
+        folder.mkdir(exist_ok=True)
+        files = sorted(made.iterdir(), key=lambda file: (file.name != "result.json", file.name))
+        for earlier in folder.iterdir():
+            if _OURS.fullmatch(earlier.name):
+                earlier.unlink()
+        return [file.replace(folder / file.name) for file in files]
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -200,10 +216,11 @@ def summary(outcomes: Sequence[Outcome]) -> str:
         count, with_hands = sum(len(outcome.hands) for outcome in done), sum(bool(outcome.hands) for outcome in done)
         lines.append(f"{len(outcomes)} images: {count} hands in {with_hands}, {len(outcomes) - len(done)} could not be used.")
     if any(not outcome.hands for outcome in done):
-        lines.append("Where you can see a hand that was not found, give its box: --boxes x1,y1,x2,y2,right")
+        lines.append("Where you can see a hand, give its box (--boxes x1,y1,x2,y2,right), tighter or wider, or its joints (--keypoints).")
     return "\n".join(lines)
 
 
 def complaints(outcomes: Sequence[Outcome]) -> list[str]:
     """One line for each image that could not be used."""
-    return [f"{outcome.image}: {outcome.error}" for outcome in outcomes if outcome.error is not None]
+    failed = [(str(outcome.image), outcome.error) for outcome in outcomes if outcome.error is not None]
+    return [error if image in error else f"{image}: {error}" for image, error in failed]

@@ -8,11 +8,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from occhand.detect import DetectedHand, Detector, Keypointer, Keypoints2D, check_boxes, hands_from_joints
+from occhand.detect import DetectedHand, Detector, Keypointer, Keypoints2D, check_boxes, check_hands, hands_from_joints
 from occhand.detect.mediapipe import MediaPipeHands
 from occhand.estimators import Estimate, Estimator, FitEstimator, HandView, NetworkEstimator
 from occhand.geometry.rotation import mirror_rotation
@@ -23,8 +24,6 @@ from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.result import HandMesh
 from occhand.types import Camera, Side
-
-ImageLike = str | os.PathLike[str] | UInt8[np.ndarray, "height width 3"]
 
 _log = logging.getLogger(__name__)
 
@@ -81,11 +80,11 @@ class Predictor:
 
     def __call__(
         self,
-        image: ImageLike,
+        image: str | os.PathLike[str] | np.ndarray,
         *,
         boxes: Float[np.ndarray, "hands 4"] | None = None,
         sides: Sequence[Side | None] | None = None,
-        keypoints: Float[np.ndarray, "hands 21 2"] | Sequence[DetectedHand] | None = None,
+        keypoints: np.ndarray | Sequence[Any] | None = None,
         K: Float[np.ndarray, "3 3"] | None = None,
     ) -> list[HandMesh]:
         """Reconstruct every hand in an image.
@@ -94,8 +93,8 @@ class Predictor:
             image: A file, or uint8 RGB.
             boxes: (x1, y1, x2, y2) in pixels where the hands are known; joints are then sought inside, enlarged.
             sides: `right`, `left` or None (unknown) for each box; needed for each hand of `keypoints`.
-            keypoints: The 21 joints in pixels, house order, where they are known; NaN marks an unknown joint. Or hands with their
-                joints, as `occhand.detect.read_keypoints` gives them.
+            keypoints: (hands, 21, 2) joints in pixels, house order, where they are known; NaN marks an unknown joint. Or hands with
+                their joints, as `occhand.detect.read_keypoints` gives them.
             K: Intrinsics in pixels; without them a camera is assumed, and distance is a guess.
 
         Returns:
@@ -105,14 +104,14 @@ class Predictor:
             ValueError: Something given does not fit the image, or is no picture at all.
             ImportError: Nothing was given and the detector is not installed.
         """
-        picture = image if isinstance(image, np.ndarray) else load_image(image)
+        picture = _as_picture(image)
         camera = self.camera(picture, K)
         if keypoints is None:
             found: Sequence[DetectedHand] = self.find_hands(picture, boxes, sides)
-        elif isinstance(keypoints, np.ndarray):
-            found = hands_from_joints(keypoints, sides, boxes)
         else:
-            found = keypoints
+            ready = [hand for hand in keypoints if isinstance(hand, DetectedHand)]
+            found = ready if len(ready) == len(keypoints) else hands_from_joints(np.asarray(keypoints, dtype=np.float64), sides, boxes)
+            check_hands(found, *picture.shape[:2])
         if not found:
             return []
         estimate = self.estimator([HandView.of(picture, hand, camera) for hand in found])
@@ -220,6 +219,15 @@ class Predictor:
             estimator=estimate.description,
             hand_model=layer.name,
         )
+
+
+def _as_picture(image: str | os.PathLike[str] | np.ndarray) -> UInt8[np.ndarray, "height width 3"]:
+    if isinstance(image, str | os.PathLike):
+        return load_image(image)
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        found = f"{image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"The image is {found}, expected a file or a uint8 array of height x width x 3, RGB.")
+    return image
 
 
 def _load_weights(name: str | os.PathLike[str], hand: HandLayer | None) -> HandOccNet | HandGCAT:

@@ -39,7 +39,8 @@ class HandMesh:
     """Of each MANO joint relative to its parent, of a hand of this side; the first turns the hand model's frame into the camera's."""
     betas: Float[np.ndarray, "10"]
     translation: Float[np.ndarray, "3"]
-    """`HandLayer(rotations, betas).vertices + translation == vertices`."""
+    """`HandLayer(rotations, betas).vertices + translation == vertices`; for a left hand with the mirrored right hand as its model, which
+    is not MANO_LEFT."""
     camera: Camera
     """With an assumed camera the distance, and with it the place of the hand, is a guess."""
     bbox_xyxy: Float[np.ndarray, "4"]

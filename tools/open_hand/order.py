@@ -5,17 +5,14 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from occhand.hand.skeleton import FINGERS
+from occhand.hand.skeleton import FINGERS, TIP_SETS, tip_vertices
 from tools.open_hand.mesh import boundary_loop
 
-TIP_LISTS = {
-    "thumb": (745, 744, 728),
-    "index": (317, 320, 333, 353),
-    "middle": (444, 443, 445, 442),
-    "ring": (556, 555, 554, 576),
-    "pinky": (673, 672, 671, 694),
-}
-"""Per finger: the entry nearest to the tip (manopth's list), then those of the other lists (see `occhand.hand.skeleton`)."""
+DRAWING_TIPS = (728, 353, 442, 576, 694)
+"""A fifth list, thumb to pinky, which only feeds the drawing tools of HandOccNet's code."""
+_LISTS = (*(tip_vertices(name) for name in TIP_SETS), tip_vertices("manopth", "left"), DRAWING_TIPS)
+TIP_LISTS = {finger: tuple(dict.fromkeys(published[k] for published in _LISTS)) for k, finger in enumerate(FINGERS)}
+"""Per finger: the entry nearest to the tip (manopth's list), then those of the other lists."""
 WRIST_LOOP = (234, 239, 279, 215, 214, 121, 78, 79, 108, 120, 119, 117, 118, 122, 38, 92)
 """In the direction of the mesh's own edges; the faces with which handobjectconsist and manotorch close MANO's wrist run the other way."""
 NEIGHBOUR_MM = (2.0, 8.0)

@@ -151,6 +151,23 @@ def check_boxes(boxes: np.ndarray, height: int, width: int) -> Float[np.ndarray,
     return boxes
 
 
+def check_hands(hands: Sequence[DetectedHand], height: int, width: int) -> None:
+    """Hold hands whose joints were given against the image they are said to be in.
+
+    Raises:
+        ValueError: A box outside of the image, no known joint inside it, or joints in 0..1 instead of pixels.
+    """
+    for k, hand in enumerate(hands):
+        if hand.keypoints is None:
+            continue
+        known = hand.keypoints.joints_img[hand.keypoints.weights > 0]
+        if ((known >= 0) & (known <= 1)).all():
+            raise ValueError(f"Hand {k + 1}: all joints lie within 0..1, expected pixels. Multiply them by the image's {width} x {height}.")
+        if not ((known >= 0) & (known < (width, height))).all(axis=1).any():
+            raise ValueError(f"Hand {k + 1}: no known joint lies in the image, which is {width} x {height} pixels. Are they of this image?")
+        check_boxes(hand.bbox_xyxy[None], height, width)
+
+
 def check_side(side: Any) -> Side:
     """`right` or `left`.
 
