@@ -19,7 +19,7 @@ class Bars(NamedTuple):
 
     title: str
     labels: Sequence[str]
-    """Under the bars; empty ones are left out."""
+    """Under the bars."""
     counts: Sequence[float]
 
 
@@ -48,6 +48,5 @@ def _draw_panel(pen: ImageDraw.ImageDraw, panel: Bars, left: int, top: int) -> N
         pen.rectangle((x + 0.12 * pitch, y, x + 0.88 * pitch, base), fill=BAR)
         if pitch >= 26:
             pen.text((x + pitch / 2, y - 3), f"{100 * share:.0f}", font=small, fill=INK, anchor="mb")
-        if label:
-            words = label.split(" ") if pitch < 70 else [label]
-            pen.multiline_text((x + pitch / 2, base + 6), "\n".join(words), font=small, fill=INK, anchor="ma", align="center", spacing=1)
+        is_lowered = small.getlength(label) > 0.9 * pitch and number % 2  # long ones alternate between two lines
+        pen.text((x + pitch / 2, base + (22 if is_lowered else 6)), label, font=small, fill=INK, anchor="ma")

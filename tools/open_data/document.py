@@ -15,11 +15,12 @@ SHEET_SAMPLES, SHEET_COLUMNS, SHEET_CELL = 64, 8, 192
 
 
 def write_statistics(split: str, count: int, workers: int, out: Path) -> None:
-    """Measure the first `count` samples of a split; print the table, write the charts and a sheet of the first samples."""
+    """Measure the first `count` samples of a split; print the table, write the charts, and a sheet of the first samples of open-val."""
     dataset = load_split(split)
     indices = dataset.indices[:count]
     measured = [numbers for _, numbers in scan(dataset.seed, indices, dataset.size, workers, measure)]
     print(f"{dataset}\n\n{table(measured)}\n")
     save_image(draw_charts(panels(measured)), out / "open-data-statistics.png")
-    first = [dataset[place].image for place in range(min(SHEET_SAMPLES, len(indices)))]
+    natural = load_split("open-val")  # with the generator's own share of each occlusion
+    first = [natural[place].image for place in range(SHEET_SAMPLES)]
     save_image(contact_sheet(first, columns=SHEET_COLUMNS, cell=SHEET_CELL), out / "open-data.webp")

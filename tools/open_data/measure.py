@@ -74,20 +74,21 @@ def measure(sample: HandSample) -> Measures:
 
 def panels(measured: Sequence[Measures]) -> list[Bars]:
     """Histograms of a split."""
-    objects = Counter(one.object_name for one in measured)
-    kinds = [name for name, _ in objects.most_common(12)]
+    kinds = Counter(one.object_name for one in measured)
+    objects = dict(kinds.most_common(10))
+    objects["others"] = kinds.total() - sum(objects.values())
     return [
         _histogram("occlusion ratio, %", [100 * one.ratio for one in measured], range(0, 101, 10)),
-        _histogram("joints visible", [one.joints_visible for one in measured], range(0, 25, 3)),
+        _histogram("joints visible of 21", [one.joints_visible for one in measured], range(0, 22, 2)),
         Bars(
             "joints: seen, behind the hand itself, behind others, outside", ("seen", "itself", "others", "outside"), _joint_shares(measured)
         ),
-        Bars("object", [name.replace("_", " ") for name in kinds], [objects[name] for name in kinds]),
-        _histogram("distance of the wrist, cm", [100 * one.distance for one in measured], range(20, 151, 10)),
-        _histogram("focal length, widths of the picture", [one.focal for one in measured], np.arange(0.5, 5.1, 0.5).tolist()),
+        Bars("object", list(objects), list(objects.values())),
+        _histogram("distance of the wrist, cm", [100 * one.distance for one in measured], range(20, 131, 10)),
+        _histogram("focal length, widths of the picture", [one.focal for one in measured], np.arange(1.0, 7.1, 0.5).tolist()),
         Bars("palm to the camera", list(FACING_DEG), [sum(one.palm == name for one in measured) for name in FACING_DEG]),
         _histogram("lightness of the hand, L*", [one.lightness for one in measured], range(0, 101, 10)),
-        _histogram("hand, % of the picture's width", [100 * one.extent for one in measured], range(0, 141, 10)),
+        _histogram("hand, % of the picture's width", [100 * one.extent for one in measured], range(40, 131, 10)),
     ]
 
 
