@@ -7,14 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from occhand.synth.shading import Surfaces
-from occhand.synth.surface import HandSurface
+from occhand.synth.hand_surface import HandSurface
+from occhand.synth.surfaces import Surfaces
 
 ARM_LABEL, OTHER_HAND_LABEL = 3, 4
 """As in `occhand.types.Occlusion.labels`."""
 
 _REACH = np.array([0.010, 0.022, 0.036, 0.055, 0.08, 0.11, 0.15, 0.20, 0.26, 0.34])
 """Metres beyond the wrist's loop at which the forearm's cross-sections stand."""
+_SLEEVE_STEPS = np.array([0.02, 0.0, -0.002, 0.0, 0.006, 0.014, 0.024, 0.036, 0.05, 0.07, 0.10, 0.14, 0.19, 0.26, 0.34])
+"""Metres from the sleeve's hem: from inside around the hem, then up the arm."""
+_SLEEVE_THICKNESS = np.array([-0.05, -0.05, 0.0, 0.05, *[0.06] * 11])
+"""Of the cloth, in arm widths."""
 _BEND_OVER = 0.06
 """Metres over which the wrist bends."""
 
@@ -77,7 +81,7 @@ def limb_surfaces(
     loop = surface.wrist_loop
     count = len(loop)
     ring, rest_ring = hand[loop], rest[loop]
-    rings = np.concatenate([_section(ring, wrist, forearm, x, 1.0) for x in _REACH])
+    rings = _sections(ring, wrist, forearm, _REACH, np.ones(len(_REACH))).reshape(-1, 3)
     local = np.concatenate([rest_ring + np.array([x, 0.0, 0.0]) for x in _REACH])
     first = len(hand)
     arm_faces = _tube_faces(np.concatenate([loop, first + np.arange(len(rings))]).reshape(-1, count))
@@ -102,42 +106,47 @@ def limb_surfaces(
         labels=np.repeat(np.array(face_labels, dtype=np.uint8), sizes),
         material_ids=np.repeat(np.array(materials), sizes),
         tile_ids=tile_ids,
+        is_closed=np.repeat(np.array([True, True, False][: len(sizes)]), sizes),
     )
 
 
-def _section(ring: np.ndarray, wrist: np.ndarray, forearm: Forearm, reach: float, width: float) -> np.ndarray:
+def _sections(
+    ring: Float[np.ndarray, "loop 3"],
+    wrist: Float[np.ndarray, "3"],
+    forearm: Forearm,
+    reach: Float[np.ndarray, "sections"],
+    width: Float[np.ndarray, "sections"],
+) -> Float[np.ndarray, "sections loop 3"]:
     """The wrist's loop moved up the arm (or, with a negative reach, over the palm), widened, and turned with the bend of the wrist."""
     middle = ring.mean(0)
-    growth = 1 + (forearm.girth - 1) * _fade(reach / 0.18)
-    over_palm = max(0.0, -reach) / 0.05
-    spread = width * growth * np.array([1.0, 1.0 + 0.35 * over_palm, 1.0 + 0.55 * over_palm])
-    points = (ring - middle) * spread + middle + (reach, 0.0, 0.0)
-    share = _fade((reach + 0.015) / _BEND_OVER)
-    flexion, deviation = share * forearm.flexion, share * forearm.deviation
-    about_z = np.array([[np.cos(flexion), -np.sin(flexion), 0], [np.sin(flexion), np.cos(flexion), 0], [0, 0, 1.0]])
-    about_y = np.array([[np.cos(deviation), 0, np.sin(deviation)], [0, 1.0, 0], [-np.sin(deviation), 0, np.cos(deviation)]])
-    turned: np.ndarray = (points - wrist) @ (about_z @ about_y).T + wrist
-    return turned
+    growth = width * (1 + (forearm.girth - 1) * _fade(reach / 0.18))
+    over_palm = np.maximum(0.0, -reach) / 0.05
+    spread = growth[:, None] * np.stack([np.ones_like(reach), 1.0 + 0.35 * over_palm, 1.0 + 0.55 * over_palm], axis=1)
+    points = (ring - middle) * spread[:, None] + middle - wrist
+    points[:, :, 0] += reach[:, None]
+    share = _fade((reach + 0.015) / _BEND_OVER)[:, None]
+    (cz, sz), (cy, sy) = ((np.cos(share * angle), np.sin(share * angle)) for angle in (forearm.flexion, forearm.deviation))
+    x, y, z = points.transpose(2, 0, 1)
+    x, z = cy * x + sy * z, cy * z - sy * x
+    return np.stack([cz * x - sz * y, sz * x + cz * y, z], axis=2) + wrist
 
 
-def _sleeve(ring: np.ndarray, wrist: np.ndarray, forearm: Forearm) -> tuple[np.ndarray, np.ndarray]:
+def _sleeve(
+    ring: Float[np.ndarray, "loop 3"], wrist: Float[np.ndarray, "3"], forearm: Forearm
+) -> tuple[Float[np.ndarray, "sections loop 3"], Float[np.ndarray, "sections loop 3"]]:
     """Cross-sections of a tube of cloth from its inside over the hem up the arm, and the same unrolled for its texture."""
     assert forearm.sleeve_from is not None
-    begin = forearm.sleeve_from
-    steps = np.array([0.02, 0.0, -0.002, 0.0, 0.006, 0.014, 0.024, 0.036, 0.05, 0.07, 0.10, 0.14, 0.19, 0.26, 0.34])
-    widths = forearm.sleeve_width + np.array([-0.05, -0.05, 0.0, 0.05, *[0.06] * 11])
     angle = np.linspace(0.0, 2 * np.pi, len(ring), endpoint=False)
-    rings, texture = [], []
-    for step, width in zip(steps, widths, strict=True):
-        phases = forearm.wrinkle_phases
-        waves = ((3, 60, phases[0]), (5, -90, phases[1]), (2, 140, phases[2]))
-        fold = np.sum([np.sin(lobes * angle + twist * step + phase) for lobes, twist, phase in waves], axis=0)
-        depth = 0.035 * _fade((step - 0.004) / 0.02)
-        section = _section(ring, wrist, forearm, begin + step, width)
-        middle = section.mean(0)
-        rings.append(middle + (section - middle) * (1 + depth * fold)[:, None])
-        texture.append(np.stack([np.full(len(ring), begin + step), 0.035 * np.cos(angle), 0.035 * np.sin(angle)], axis=1))
-    return np.stack(rings), np.stack(texture)
+    sections = _sections(ring, wrist, forearm, forearm.sleeve_from + _SLEEVE_STEPS, forearm.sleeve_width + _SLEEVE_THICKNESS)
+    waves = ((3, 60, 0), (5, -90, 1), (2, 140, 2))
+    folds = sum(np.sin(lobes * angle + twist * _SLEEVE_STEPS[:, None] + forearm.wrinkle_phases[k]) for lobes, twist, k in waves)
+    depth = 0.035 * _fade((_SLEEVE_STEPS - 0.004) / 0.02)[:, None]
+    middle = sections.mean(1, keepdims=True)
+    points = middle + (sections - middle) * (1 + depth * folds)[..., None]
+    around = np.stack([np.zeros_like(angle), 0.035 * np.cos(angle), 0.035 * np.sin(angle)], axis=1)
+    texture = np.tile(around, (len(sections), 1, 1))
+    texture[:, :, 0] = (forearm.sleeve_from + _SLEEVE_STEPS)[:, None]
+    return points, texture
 
 
 def _tube_faces(rings: np.ndarray) -> np.ndarray:
@@ -147,6 +156,6 @@ def _tube_faces(rings: np.ndarray) -> np.ndarray:
     return np.concatenate([np.stack([b, a, far_a], -1).reshape(-1, 3), np.stack([b, far_a, far_b], -1).reshape(-1, 3)])
 
 
-def _fade(x: float) -> float:
-    x = min(1.0, max(0.0, x))
+def _fade(x: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    x = np.clip(x, 0.0, 1.0)
     return x * x * (3 - 2 * x)

@@ -12,11 +12,11 @@ from occhand.geometry.rotation import matrix_to_axis_angle
 from occhand.render.raster import rasterize
 from occhand.render.shadow import cast_shadows
 from occhand.synth.background import draw_background
+from occhand.synth.hand_surface import load_surface
 from occhand.synth.scene import OBJECT_LABEL, SCENE_SHARES, Scene, SceneKind, sample_scene
 from occhand.synth.sensor import develop
 from occhand.synth.shading import SAMPLES, light_scene
 from occhand.synth.skin import skin_tiles
-from occhand.synth.surface import load_surface
 from occhand.synth.visibility import HAND_LABEL, first_crossings, flesh_depth
 from occhand.types import HandSample, Occlusion, Side
 
@@ -65,25 +65,23 @@ def _tiles() -> UInt8[np.ndarray, "faces points 5"]:
 
 def _draw(rng: np.random.Generator, scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The photograph, and label and depth at each pixel's centre."""
-    surfaces, K = scene.surfaces, scene.K
-    exact = rasterize(surfaces.vertices_cam, surfaces.faces, K, size, size)
-    labels = np.where(exact.face_ids >= 0, surfaces.labels[exact.face_ids], 0).astype(np.uint8)
+    front, K, lighting = scene.surfaces.front(), scene.K, scene.lighting
+    exact = rasterize(front.vertices_cam, front.faces, K, size, size)
+    labels = np.where(exact.face_ids >= 0, front.labels[exact.face_ids], 0).astype(np.uint8)
     offset = (SAMPLES - 1) / 2
     samples_from_img = np.array([[SAMPLES, 0.0, offset], [0.0, SAMPLES, offset], [0.0, 0.0, 1.0]])
-    samples = rasterize(surfaces.vertices_cam, surfaces.faces, samples_from_img @ K, SAMPLES * size, SAMPLES * size)
-    shadows = cast_shadows(
-        surfaces.vertices_cam, surfaces.faces, scene.lighting.directions[0], scene.hand.joints_cam.mean(0), _SHADOW_RADIUS, max(96, size)
-    )
-    background = draw_background(rng, size)
-    light = light_scene(surfaces, samples, exact.depth, K, scene.materials, _tiles(), scene.lighting, shadows, background)
-    lighting = scene.lighting
+    samples = rasterize(front.vertices_cam, front.faces, samples_from_img @ K, SAMPLES * size, SAMPLES * size)
+    middle = scene.hand.joints_cam.mean(0)
+    shadows = cast_shadows(front.vertices_cam, scene.surfaces.faces, lighting.directions[0], middle, _SHADOW_RADIUS, max(96, size))
+    background, normals = draw_background(rng, size), scene.surfaces.normals()
+    light = light_scene(front, normals, samples, exact.depth, K, scene.materials, _tiles(), lighting, shadows, background)
     exposure = 0.75 / float(lighting.sky.mean() + 0.55 * lighting.intensities.mean(1).sum())
     return develop(light, exposure, rng), labels, exact.depth
 
 
 def _occlusion(scene: Scene, labels: UInt8[np.ndarray, "size size"], depth: Float[np.ndarray, "size size"]) -> Occlusion:
     """What hides the hand."""
-    hand, surfaces = scene.hand, scene.surfaces
+    hand, surfaces = scene.hand, scene.surfaces.front()
     points, count = np.concatenate([hand.vertices_cam, hand.joints_cam]), len(hand.vertices_cam)
     own_vertex = np.concatenate([np.arange(count), np.full(21, -1)])
     by_hand, by_other = first_crossings(points, own_vertex, surfaces.vertices_cam, surfaces.faces, surfaces.labels, scene.K)
@@ -109,7 +107,8 @@ def _occlusion(scene: Scene, labels: UInt8[np.ndarray, "size size"], depth: Floa
 
 def _pixels_alone(scene: Scene) -> int:
     """Pixels that the hand would cover if it were alone and the image without border."""
-    faces = scene.surfaces.faces[scene.surfaces.labels == HAND_LABEL]
+    front = scene.surfaces.front()
+    faces = front.faces[front.labels == HAND_LABEL]
     points = scene.surfaces.vertices_cam[: int(faces.max()) + 1]
     image = points @ scene.K.T
     image = image[:, :2] / image[:, 2:]

@@ -133,9 +133,9 @@ def _unit_vector(rng: np.random.Generator) -> np.ndarray:
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def second_colour_share(pattern, x, y, z, axis, period, share, seed):
+def second_colour_share(pattern, x, y, z, ax, ay, az, period, share, seed):
     """How much of the second, and of the third, colour a solid has at a point of its own frame (metres)."""
-    along = (x * axis[0] + y * axis[1] + z * axis[2]) / period
+    along = (x * ax + y * ay + z * az) / period
     px, py, pz = x / period, y / period, z / period
     if pattern == Pattern.STRIPES:  # stripes
         phase = along - np.floor(along)
@@ -153,7 +153,7 @@ def second_colour_share(pattern, x, y, z, axis, period, share, seed):
         vein = 1.0 - abs(np.sin(3.0 * along + 5.0 * cloud))
         return vein * vein * vein, 0.4 * cloud * share
     if pattern == Pattern.WOOD:  # wood: rings about the axis, stretched along it
-        rx, ry, rz = px - along * axis[0], py - along * axis[1], pz - along * axis[2]
+        rx, ry, rz = px - along * ax, py - along * ay, pz - along * az
         wobble = value_noise(0.4 * px + 0.1 * along, 0.4 * py, 0.4 * pz, seed)
         ring = 2.2 * np.sqrt(rx * rx + ry * ry + rz * rz) + 2.0 * wobble
         ring -= np.floor(ring)

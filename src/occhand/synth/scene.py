@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, get_args, no_type_check
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numba import njit
 
 from occhand.hand.prior import rotations_from_angles
 from occhand.hand.skeleton import HOUSE_FROM_HO3D, tip_vertices
 from occhand.synth.forearm import ARM_LABEL, OTHER_HAND_LABEL, limb_surfaces, sample_forearm
 from occhand.synth.grasp import GraspSampler
+from occhand.synth.hand_surface import load_surface
 from occhand.synth.materials import Material, sample_cloth, sample_solid, skin_material
 from occhand.synth.objects import SolidObject, sample_object
 from occhand.synth.pose import PoseSampler
-from occhand.synth.shading import Lighting, Surfaces
+from occhand.synth.shading import Lighting
 from occhand.synth.skin import skin_palette
-from occhand.synth.surface import load_surface
+from occhand.synth.surfaces import Surfaces, join
 from occhand.synth.visibility import HAND_LABEL, first_crossings
 from occhand.types import Side
 
@@ -88,18 +90,19 @@ def sample_scene(rng: np.random.Generator, kind: SceneKind, side: Side, tone: fl
     if kind == "grasp" or (kind == "truncated" and rng.random() < 0.5) or (kind == "sleeve" and rng.random() < 0.5):
         grasp = _grasps().sample(rng, betas)
     angles = _poses().sample(rng) if grasp is None else grasp.angles
-    root_R = _sample_view(rng)
-    hand, wrist = _pose_hand(angles, betas, root_R, side)
-    offset = _sample_position(rng) - (hand.vertices_cam.min(0) + hand.vertices_cam.max(0)) / 2
-    hand = PosedHand(hand.rotations, betas, offset, hand.vertices_cam + offset, hand.joints_cam + offset)
+    rotations = _local_rotations(angles)
+    vertices, joints = load_surface().pose(rotations, betas)
+    rotations[0] = R = _sample_view(rng)
+    turned = vertices @ R.T
+    t = _sample_position(rng) - (turned.min(0) + turned.max(0)) / 2  # x_cam = R x + t takes the unturned hand to the camera
+    hand = _place_hand(rotations, betas, vertices, joints, t, side)
 
     sleeve_from = float(rng.uniform(-0.045, -0.02)) if kind == "sleeve" else None
-    turn = root_R, wrist + offset - root_R @ wrist  # from the unturned hand's frame to the camera
-    limb = _limb(rng, angles, betas, (HAND_LABEL, ARM_LABEL), 0, 1, sleeve_from)
-    parts = [_moved(limb, *turn)]
+    limb = limb_surfaces(load_surface(), vertices, joints[0], sample_forearm(rng, sleeve_from), (HAND_LABEL, ARM_LABEL), 0, 1)
+    parts = [limb.moved(R, t)]
     solid, solid_R, solid_t = None, np.eye(3), np.zeros(3)
     if grasp is not None:
-        solid, solid_R, solid_t = grasp.solid, turn[0] @ grasp.solid_R, turn[0] @ grasp.solid_t + turn[1]
+        solid, solid_R, solid_t = grasp.solid, R @ grasp.solid_R, R @ grasp.solid_t + t
         parts.append(_object_surfaces(rng, solid, solid_R, solid_t, materials))
     if kind == "occluder" or (kind == "grasp" and rng.random() < 0.06):
         floating, R, t = _float_object(rng, hand)
@@ -108,9 +111,7 @@ def sample_scene(rng: np.random.Generator, kind: SceneKind, side: Side, tone: fl
             solid, solid_R, solid_t = floating, R, t
     elif kind in ("second_hand", "arm"):
         parts.append(_other_limb(rng, hand, materials, tone, is_crossing=kind == "arm"))
-    return Scene(
-        hand, _join(parts), materials, _sample_lighting(rng), _frame(rng, hand, size, kind == "truncated"), solid, solid_R, solid_t
-    )
+    return Scene(hand, join(parts), materials, _sample_lighting(rng), _frame(rng, hand, size, kind == "truncated"), solid, solid_R, solid_t)
 
 
 @lru_cache(maxsize=1)
@@ -129,30 +130,12 @@ def _local_rotations(angles: np.ndarray) -> np.ndarray:
     return rotations
 
 
-def _pose_hand(angles: np.ndarray, betas: np.ndarray, root_R: np.ndarray, side: Side) -> tuple[PosedHand, np.ndarray]:
-    """The hand in the layer's frame (translation 0), and its wrist."""
-    rotations = _local_rotations(angles)
-    rotations[0] = root_R
-    vertices, joints = load_surface().pose(rotations, betas)
+def _place_hand(rotations: np.ndarray, betas: np.ndarray, vertices: np.ndarray, joints: np.ndarray, t: np.ndarray, side: Side) -> PosedHand:
+    """The hand in the camera frame. The layer turns the root about the wrist, so its own translation differs from `t`."""
+    R, wrist = rotations[0], joints[0]
     tips = vertices[list(tip_vertices("manopth", side))]
     house = np.concatenate([joints, tips])[list(HOUSE_FROM_HO3D)]
-    return PosedHand(rotations, betas, np.zeros(3), vertices, house), joints[0]
-
-
-def _limb(
-    rng: np.random.Generator,
-    angles: np.ndarray,
-    betas: np.ndarray,
-    labels: tuple[int, int],
-    skin_id: int,
-    cloth_id: int,
-    sleeve_from: float | None,
-) -> Surfaces:
-    """A posed hand with its forearm, the root unturned."""
-    rotations = _local_rotations(angles)
-    surface = load_surface()
-    vertices, joints = surface.pose(rotations, betas)
-    return limb_surfaces(surface, vertices, joints[0], sample_forearm(rng, sleeve_from), labels, skin_id, cloth_id)
+    return PosedHand(rotations, betas, R @ wrist + t - wrist, vertices @ R.T + t, house @ R.T + t)
 
 
 def _object_surfaces(rng: np.random.Generator, solid: SolidObject, R: np.ndarray, t: np.ndarray, materials: list[Material]) -> Surfaces:
@@ -167,6 +150,7 @@ def _object_surfaces(rng: np.random.Generator, solid: SolidObject, R: np.ndarray
         labels=np.full(count, OBJECT_LABEL, dtype=np.uint8),
         material_ids=np.full(count, len(materials) - 1),
         tile_ids=np.full(count, -1),
+        is_closed=np.full(count, True),
     )
 
 
@@ -174,25 +158,14 @@ def _float_object(rng: np.random.Generator, hand: PosedHand) -> tuple[SolidObjec
     """An object in front of the hand; of a few tries, the one that hides nearest to a share drawn evenly."""
     target = rng.uniform(0.0, _HIGHEST_TARGET)
     tries = []
-    for _ in range(6):
+    for _ in range(4):
         solid, R = sample_object(rng), _random_rotation(rng)
         points = solid.vertices @ R.T
-        t = _in_front(rng, hand, points)
+        t = _in_front(rng, hand, points, (points.min(0) + points.max(0)) / 2)
         share = _hidden_share(hand, points + t, solid.faces)
         tries.append((abs(share - target), solid, R, t))
     _, solid, R, t = min(tries, key=lambda attempt: attempt[0])
     return solid, R, t
-
-
-def _in_front(rng: np.random.Generator, hand: PosedHand, points: np.ndarray) -> np.ndarray:
-    """Where to put a thing so that it lies between the camera and some joint, clear of the hand."""
-    aim = hand.joints_cam[rng.integers(21)] + rng.normal(0.0, 0.02, 3)
-    gap = rng.uniform(0.005, 0.05)
-    middle = (points.min(0) + points.max(0)) / 2
-    depth = hand.vertices_cam[:, 2].min() - gap - (points[:, 2].max() - middle[2])
-    depth = max(depth, 0.12 + middle[2] - points[:, 2].min())
-    placed: np.ndarray = aim * depth / aim[2] - middle
-    return placed
 
 
 def _hidden_share(hand: PosedHand, points: np.ndarray, faces: np.ndarray) -> float:
@@ -209,7 +182,9 @@ def _other_limb(rng: np.random.Generator, hand: PosedHand, materials: list[Mater
         tone = float(rng.random())
     materials += [skin_material(skin_palette(tone, rng), rng), sample_cloth(rng, np.array([1.0, 0.0, 0.0]))]
     betas = hand.betas if rng.random() < 0.7 else np.clip(rng.standard_normal(10), -2.5, 2.5)
-    limb = _limb(rng, _poses().sample(rng), betas, (OTHER_HAND_LABEL, OTHER_HAND_LABEL), len(materials) - 2, len(materials) - 1, None)
+    vertices, joints = load_surface().pose(_local_rotations(_poses().sample(rng)), betas)
+    labels, ids = (OTHER_HAND_LABEL, OTHER_HAND_LABEL), (len(materials) - 2, len(materials) - 1)
+    limb = limb_surfaces(load_surface(), vertices, joints[0], sample_forearm(rng), labels, *ids)
     if rng.random() < 0.5:
         limb = _mirrored(limb)
     target = rng.uniform(0.05, _HIGHEST_TARGET)
@@ -219,58 +194,42 @@ def _other_limb(rng: np.random.Generator, hand: PosedHand, materials: list[Mater
         points = limb.vertices_cam @ R.T
         # The hand, or the middle of the forearm, comes between the camera and a joint.
         middle = points[:778].mean(0) + R @ np.array([0.16 if is_crossing else 0.0, 0.0, 0.0])
-        t = _clear_of(hand, points, _aim(rng, hand) - middle)
+        t = _in_front(rng, hand, points, middle)
         share = _hidden_share(hand, points + t, limb.faces)
         tries.append((abs(share - target), points + t))
     _, points = min(tries, key=lambda attempt: attempt[0])
-    return Surfaces(points, limb.local, limb.faces, limb.labels, limb.material_ids, limb.tile_ids)
+    return replace(limb, vertices_cam=points)
 
 
-def _aim(rng: np.random.Generator, hand: PosedHand) -> np.ndarray:
-    aim: np.ndarray = hand.joints_cam[rng.integers(21)] + rng.normal(0.0, 0.015, 3)
-    return aim
-
-
-def _clear_of(hand: PosedHand, points: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Move a thing towards the camera until no vertex of it comes within a finger's breadth of the hand."""
-    mine, other = hand.vertices_cam[::5], points[::9]
-    step = np.array([0.0, 0.0, -0.012])
-    for _ in range(40):
-        gaps = np.square(mine[:, None] - (other + t)[None]).sum(-1)
-        if gaps.min() > 0.014**2:
-            break
-        t = t + step
+def _in_front(rng: np.random.Generator, hand: PosedHand, points: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """Where to put a thing so that its middle lies between the camera and some joint, clear of the hand by a finger's breadth or more."""
+    aim = hand.joints_cam[rng.integers(21)] + rng.normal(0.0, 0.015, 3)
+    gap = 0.014 + rng.exponential(0.02)
+    t: np.ndarray = aim - middle
+    for _ in range(2):  # nearer along the ray to the joint, then straight if that is not yet enough
+        t[2] -= _way_in_front(np.ascontiguousarray(hand.vertices_cam[::3]), np.ascontiguousarray((points + t)[::4]), gap)
+        t[:2] = aim[:2] * max(0.08, middle[2] + t[2]) / aim[2] - middle[:2]
     return t
+
+
+@njit(cache=True)
+@no_type_check
+def _way_in_front(mine, other, gap):
+    """By how much the other points must come nearer to the camera to lie in front of mine by `gap` wherever both meet in x and y."""
+    way = 0.0
+    for i in range(mine.shape[0]):
+        for j in range(other.shape[0]):
+            squared = gap * gap - (mine[i, 0] - other[j, 0]) ** 2 - (mine[i, 1] - other[j, 1]) ** 2
+            if squared > 0.0:
+                way = max(way, other[j, 2] - mine[i, 2] + np.sqrt(squared))
+    return way
 
 
 def _mirrored(surfaces: Surfaces) -> Surfaces:
     """The other side of a limb."""
-    flip = np.array([1.0, 1.0, -1.0])
-    return Surfaces(
-        surfaces.vertices_cam * flip,
-        surfaces.local,
-        np.ascontiguousarray(surfaces.faces[:, [0, 2, 1]]),
-        surfaces.labels,
-        surfaces.material_ids,
-        np.full(len(surfaces.faces), -1),
-    )
-
-
-def _moved(surfaces: Surfaces, R: np.ndarray, t: np.ndarray) -> Surfaces:
-    points = surfaces.vertices_cam @ R.T + t
-    return Surfaces(points, surfaces.local, surfaces.faces, surfaces.labels, surfaces.material_ids, surfaces.tile_ids)
-
-
-def _join(parts: list[Surfaces]) -> Surfaces:
-    starts = np.cumsum([0, *(len(part.vertices_cam) for part in parts)])
-    return Surfaces(
-        np.ascontiguousarray(np.concatenate([part.vertices_cam for part in parts])),
-        np.concatenate([part.local for part in parts]),
-        np.ascontiguousarray(np.concatenate([part.faces + start for part, start in zip(parts, starts[:-1], strict=True)])),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.material_ids for part in parts]),
-        np.concatenate([part.tile_ids for part in parts]),
-    )
+    flipped = surfaces.vertices_cam * np.array([1.0, 1.0, -1.0])
+    tile_ids = np.where(surfaces.tile_ids >= 0, surfaces.tile_ids + len(load_surface().subdivision.faces), -1)
+    return replace(surfaces, vertices_cam=flipped, faces=surfaces.faces[:, ::-1], tile_ids=tile_ids)
 
 
 def _random_rotation(rng: np.random.Generator) -> np.ndarray:

@@ -1,12 +1,13 @@
 """A lit, textured picture of a scene: solid textures and painted skin, several lights, shadows cast and corners darkened.
 
-Light is linear RGB throughout and may exceed 1; the sensor clips it.
+A surface is lit at points, one for each pixel that it covers any part of, in one pass per question: where is the point, what colour is it,
+how open is it to the light from all around, does the first lamp reach it. Light is linear RGB and may exceed 1; the sensor clips it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
@@ -17,27 +18,19 @@ from occhand.render.shadow import ShadowMap, lit_share
 from occhand.synth.materials import Material, Pattern, second_colour_share
 from occhand.synth.noise import value_noise
 from occhand.synth.skin import TILE
+from occhand.synth.surfaces import Surfaces
 
 SAMPLES = 2
 """Samples per pixel along x and y of the raster that is lit; a surface that covers several of a pixel's samples is lit once."""
-
-
-@dataclass(frozen=True)
-class Surfaces:
-    """Everything visible in a scene, as one mesh."""
-
-    vertices_cam: Float[np.ndarray, "vertices 3"]
-    """Metres."""
-    local: Float[np.ndarray, "vertices 3"]
-    """The same points in the frame in which their solid texture is defined, metres."""
-    faces: Int[np.ndarray, "faces 3"]
-    """Counter-clockwise seen from outside."""
-    labels: UInt8[np.ndarray, "faces"]
-    """As in `occhand.types.Occlusion.labels`."""
-    material_ids: Int[np.ndarray, "faces"]
-    """Row of the scene's materials."""
-    tile_ids: Int[np.ndarray, "faces"]
-    """Row of the skin tiles; -1 where skin is bare or there is none."""
+_SAME_SURFACE = 0.004
+"""Metres of depth within which two samples of a pixel on the same material are one surface."""
+_OPEN_REACH = 0.02
+"""Metres over which something close darkens a corner: folds between fingers, and where a finger rests on an object."""
+_SPIRAL = [(np.sqrt((k + 0.7) / 8), 2.399963 * (k + 0.5)) for k in range(8)]
+_TAPS = np.array([(radius * np.cos(angle), radius * np.sin(angle)) for radius, angle in _SPIRAL])
+"""Where openness looks, over the unit disc."""
+_OFF_SURFACE = 0.0025
+"""Metres along the normal by which a point is moved to ask for its shadow: a lit face must not lie in its own."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +44,24 @@ class Lighting:
     ground: Float[np.ndarray, "3"]
 
 
-def smooth_normals(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> Float[np.ndarray, "vertices 3"]:
-    """Sum of the normals of the faces around each vertex, weighted by area; not unit."""
-    return _smooth_normals(vertices, faces)
+class _Points(NamedTuple):
+    """Where surfaces are lit."""
+
+    pixels: Int[np.ndarray, "points 2"]
+    """Row, column."""
+    shares: Float32[np.ndarray, "points"]
+    """Of the pixel that the surface covers."""
+    faces: Int[np.ndarray, "points"]
+    weights: Float32[np.ndarray, "points 3"]
+    """Of the face's corners."""
+    positions: Float32[np.ndarray, "points 3"]
+    normals: Float32[np.ndarray, "points 3"]
+    """Unit, towards the camera."""
 
 
 def light_scene(
     surfaces: Surfaces,
+    normals: Float[np.ndarray, "vertices 3"],
     raster: Raster,
     depth: Float32[np.ndarray, "height width"],
     K: Float[np.ndarray, "3 3"],
@@ -71,7 +75,8 @@ def light_scene(
 
     Args:
         surfaces: What to draw.
-        raster: Of them, `SAMPLES` per pixel along x and y.
+        normals: At the vertices, of any length.
+        raster: Of the surfaces, `SAMPLES` per pixel along x and y.
         depth: Of them, at the pixel centres.
         K: Of the picture, pixels.
         materials: What `surfaces.material_ids` names.
@@ -80,267 +85,231 @@ def light_scene(
         shadows: Of the first light.
         background: Linear RGB.
     """
-    image = background.copy()
-    colours = np.stack([material.colours for material in materials])
+    points = _Points(*_find_points(raster.face_ids, raster.barycentrics, raster.depth, *_mesh(surfaces), normals))
     patterns = np.array([int(material.pattern) for material in materials])
     numbers = np.array([[m.period, m.share, m.gloss, m.shininess, *m.axis] for m in materials])
     seeds = np.array([material.seed for material in materials])
-    _light(
-        raster.face_ids,
-        raster.barycentrics,
-        raster.depth,
-        depth,
-        np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]]),
-        surfaces.vertices_cam,
-        _smooth_normals(surfaces.vertices_cam, surfaces.faces),
-        surfaces.local,
-        surfaces.faces,
-        surfaces.material_ids,
-        surfaces.tile_ids,
-        skin_tiles,
-        patterns,
-        colours,
-        numbers,
-        seeds,
-        lighting.directions,
-        lighting.intensities,
-        np.stack([lighting.sky, lighting.ground]),
-        shadows.depth,
-        shadows.light_from_cam,
-        shadows.K,
-        image,
-    )
+    colours = np.stack([material.colours for material in materials])
+    kinds, tiles = surfaces.material_ids[points.faces], surfaces.tile_ids[points.faces]
+    corners = surfaces.faces[points.faces]
+    paint = _paint(points.weights, corners, surfaces.local, kinds, tiles, skin_tiles, patterns, colours, numbers, seeds)
+    camera = np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]])
+    openness = _openness(points.pixels, points.positions, points.normals, depth, camera)
+    lit = _lit(points.positions, points.normals, lighting.directions[0], shadows.depth, shadows.light_from_cam, shadows.K)
+    surroundings = np.stack([lighting.sky, lighting.ground])
+    image = background * _uncovered(points.pixels, points.shares, depth.shape[0], depth.shape[1])
+    _add_light(points, paint, openness, lit, kinds, patterns, numbers, lighting.directions, lighting.intensities, surroundings, image)
     return image
 
 
-@njit(cache=True, fastmath=True)
-@no_type_check
-def _smooth_normals(vertices, faces):
-    normals = np.zeros(vertices.shape)
-    for face in range(faces.shape[0]):
-        i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-        ux, uy, uz = vertices[j, 0] - vertices[i, 0], vertices[j, 1] - vertices[i, 1], vertices[j, 2] - vertices[i, 2]
-        vx, vy, vz = vertices[k, 0] - vertices[i, 0], vertices[k, 1] - vertices[i, 1], vertices[k, 2] - vertices[i, 2]
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        for corner in (i, j, k):
-            normals[corner, 0] += nx
-            normals[corner, 1] += ny
-            normals[corner, 2] += nz
-    return normals
+def _mesh(surfaces: Surfaces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return surfaces.vertices_cam, surfaces.faces, surfaces.material_ids
 
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def _mix(values, i, j, k, weights):
-    u, v, w = weights[0], weights[1], weights[2]
-    return (
-        u * values[i, 0] + v * values[j, 0] + w * values[k, 0],
-        u * values[i, 1] + v * values[j, 1] + w * values[k, 1],
-        u * values[i, 2] + v * values[j, 2] + w * values[k, 2],
-    )
-
-
-@njit(cache=True, fastmath=True)
-@no_type_check
-def _unit(x, y, z):
-    scale = 1.0 / np.sqrt(x * x + y * y + z * z + 1e-30)
-    return x * scale, y * scale, z * scale
-
-
-@njit(cache=True, fastmath=True)
-@no_type_check
-def _tile_mask(tile, weights, mask):
-    """A painted mask inside a face: linear between the points of the face's lattice."""
-    u, v = weights[1] * TILE, weights[2] * TILE
-    i, j = min(int(u), TILE - 1), min(int(v), TILE - 1)
-    if i + j > TILE - 1:
-        i, j = min(i, TILE - 1), max(0, TILE - 1 - i)
-    u, v = u - i, v - j
-    here = i * (2 * TILE + 3 - i) // 2 + j
-    right = (i + 1) * (2 * TILE + 2 - i) // 2 + j
-    if u + v <= 1.0 or i + j >= TILE - 1:
-        value = (1.0 - u - v) * tile[here, mask] + u * tile[right, mask] + v * tile[here + 1, mask]
-    else:
-        value = (u + v - 1.0) * tile[right + 1, mask] + (1.0 - v) * tile[right, mask] + (1.0 - u) * tile[here + 1, mask]
-    return min(1.0, max(0.0, value / 255.0))
-
-
-@njit(cache=True, fastmath=True)
-@no_type_check
-def _surface_colour(pattern, colours, numbers, seed, tile_id, tiles, weights, x, y, z):
-    """Colour before light, and by how much gloss grows (nails are smoother than skin)."""
-    r, g, b, polish = colours[0, 0], colours[0, 1], colours[0, 2], 0.0
-    if pattern == Pattern.SKIN:
-        if tile_id >= 0:
-            for mask in range(5):
-                share = _tile_mask(tiles[tile_id], weights, mask)
-                if share > 0.0:
-                    r += share * (colours[mask + 1, 0] - r)
-                    g += share * (colours[mask + 1, 1] - g)
-                    b += share * (colours[mask + 1, 2] - b)
-                    polish = share if mask == 4 else polish
-        # Blotches, and the fine grain that makes skin not plastic.
-        blotch = value_noise(55.0 * x, 55.0 * y, 55.0 * z, seed) - 0.5
-        grain = value_noise(420.0 * x, 420.0 * y, 420.0 * z, seed + 1) - 0.5
-        rough = 1.0 - polish
-        amount = 1.0 + numbers[1] * rough * (1.6 * blotch + 1.2 * grain)
-        return r * amount, g * (amount - 0.9 * numbers[1] * rough * blotch), b * (amount - 0.9 * numbers[1] * rough * blotch), polish
-    second, third = second_colour_share(pattern, x, y, z, numbers[4:7], numbers[0], numbers[1], seed)
-    r += second * (colours[1, 0] - r)
-    g += second * (colours[1, 1] - g)
-    b += second * (colours[1, 2] - b)
-    r += third * (colours[2, 0] - r)
-    g += third * (colours[2, 1] - g)
-    b += third * (colours[2, 2] - b)
-    return r, g, b, 0.0
-
-
-@njit(cache=True, fastmath=True)
-@no_type_check
-def _openness(depth, camera, px, py, x, y, z, nx, ny, nz):
-    """Share of the light from all around that reaches a point: less where the depth map shows something close above its tangent plane."""
-    height, width = depth.shape
-    reach = 0.02  # metres: folds between fingers, and where a finger rests on an object
-    blocked = 0.0
-    for tap in range(8):
-        angle = 2.399963 * (tap + 0.5)
-        step = reach * np.sqrt((tap + 0.7) / 8.0) * camera[0] / z
-        column = int(px + step * np.cos(angle) + 0.5)
-        row = int(py + step * np.sin(angle) + 0.5)
-        if column < 0 or row < 0 or column >= width or row >= height:
-            continue
-        there = depth[row, column]
-        if there > 100.0:
-            continue
-        dx = (column - camera[2]) / camera[0] * there - x
-        dy = (row - camera[3]) / camera[1] * there - y
-        dz = there - z
-        squared = dx * dx + dy * dy + dz * dz + 1e-12
-        rise = (nx * dx + ny * dy + nz * dz) / np.sqrt(squared) - 0.12
-        if rise > 0.0:
-            blocked += rise / (1.0 + squared / (reach * reach))
-    return 1.0 / (1.0 + 0.55 * blocked)
-
-
-@njit(cache=True, fastmath=True)
-@no_type_check
-def _light_point(pattern, gloss, shininess, colour, normal, eye, openness, lit, directions, intensities, surroundings):
-    """Light that leaves a point towards the eye."""
-    (r, g, b), (nx, ny, nz), (ex, ey, ez) = colour, normal, eye
-    up = 0.5 - 0.5 * ny
-    red = openness * (up * surroundings[0, 0] + (1.0 - up) * surroundings[1, 0])
-    green = openness * (up * surroundings[0, 1] + (1.0 - up) * surroundings[1, 1])
-    blue = openness * (up * surroundings[0, 2] + (1.0 - up) * surroundings[1, 2])
-    # Light scatters inside flesh, red light farthest: the terminator is soft and ruddy.
-    wrap_r, wrap_g, wrap_b = (0.30, 0.16, 0.12) if pattern == Pattern.SKIN else (0.05, 0.05, 0.05)
-    shine_r, shine_g, shine_b = 0.0, 0.0, 0.0
-    facing = max(0.0, nx * ex + ny * ey + nz * ez)
-    fresnel = gloss * (1.0 + 3.0 * (1.0 - facing) ** 4)
-    for light in range(directions.shape[0]):
-        amount = lit if light == 0 else 0.4 + 0.6 * openness
-        lx, ly, lz = directions[light, 0], directions[light, 1], directions[light, 2]
-        cosine = nx * lx + ny * ly + nz * lz
-        for_r, for_g, for_b = (
-            max(0.0, (cosine + wrap_r) / (1.0 + wrap_r)),
-            max(0.0, (cosine + wrap_g) / (1.0 + wrap_g)),
-            max(0.0, (cosine + wrap_b) / (1.0 + wrap_b)),
-        )
-        red += amount * for_r * intensities[light, 0]
-        green += amount * for_g * intensities[light, 1]
-        blue += amount * for_b * intensities[light, 2]
-        if cosine > 0.0:
-            hx, hy, hz = _unit(lx + ex, ly + ey, lz + ez)
-            gleam = max(0.0, nx * hx + ny * hy + nz * hz)
-            if gleam > 0.5:
-                strength = amount * fresnel * gleam**shininess * (shininess + 8.0) / 25.0 * cosine
-                shine_r += strength * intensities[light, 0]
-                shine_g += strength * intensities[light, 1]
-                shine_b += strength * intensities[light, 2]
-    return r * red + shine_r, g * green + shine_g, b * blue + shine_b
-
-
-@njit(cache=True, fastmath=True)
-@no_type_check
-def _light(
-    face_ids,
-    barycentrics,
-    sample_depth,
-    depth,
-    camera,
-    vertices,
-    normals,
-    local,
-    faces,
-    material_ids,
-    tile_ids,
-    tiles,
-    patterns,
-    colours,
-    numbers,
-    seeds,
-    directions,
-    intensities,
-    surroundings,
-    shadow_depth,
-    light_from_cam,
-    light_K,
-    image,
-):
-    height, width = depth.shape
-    per_pixel = SAMPLES * SAMPLES
+def _find_points(face_ids, barycentrics, sample_depth, vertices, faces, material_ids, normals):
+    """The first sample of each surface in each pixel stands for all that the surface covers there."""
+    height, width, per_pixel = face_ids.shape[0] // SAMPLES, face_ids.shape[1] // SAMPLES, SAMPLES * SAMPLES
+    most = 0
+    for row in range(face_ids.shape[0]):
+        for column in range(face_ids.shape[1]):
+            most += face_ids[row, column] >= 0
+    pixels, shares, kept = np.empty((most, 2), np.int64), np.empty(most, np.float32), np.empty(most, np.int64)
+    weights, positions, directions = np.empty((most, 3), np.float32), np.empty((most, 3), np.float32), np.empty((most, 3), np.float32)
+    count = 0
     for py in range(height):
         for px in range(width):
-            done = 0  # bit per sample that another sample of the pixel already stands for
-            covered = 0
-            red, green, blue = 0.0, 0.0, 0.0
+            done = 0  # a bit for each sample that an earlier one stands for
             for sample in range(per_pixel):
                 row, column = SAMPLES * py + sample // SAMPLES, SAMPLES * px + sample % SAMPLES
                 face = face_ids[row, column]
                 if face < 0 or (done >> sample) & 1:
                     continue
-                material, z = material_ids[face], sample_depth[row, column]
-                count = 1
+                z, covered = sample_depth[row, column], 1
                 for other in range(sample + 1, per_pixel):
-                    other_row, other_column = SAMPLES * py + other // SAMPLES, SAMPLES * px + other % SAMPLES
-                    other_face = face_ids[other_row, other_column]
-                    if other_face >= 0 and material_ids[other_face] == material and abs(sample_depth[other_row, other_column] - z) < 0.004:
+                    y, x = SAMPLES * py + other // SAMPLES, SAMPLES * px + other % SAMPLES
+                    other_face = face_ids[y, x]
+                    if other_face >= 0 and material_ids[other_face] == material_ids[face] and abs(sample_depth[y, x] - z) < _SAME_SURFACE:
                         done |= 1 << other
-                        count += 1
-                covered += count
+                        covered += 1
+                pixels[count, 0], pixels[count, 1] = py, px
+                shares[count], kept[count] = covered / per_pixel, face
                 i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-                weights = barycentrics[row, column]
-                x, y, z = _mix(vertices, i, j, k, weights)
-                nx, ny, nz = _mix(normals, i, j, k, weights)
-                nx, ny, nz = _unit(nx, ny, nz)
-                ex, ey, ez = _unit(-x, -y, -z)
-                if nx * ex + ny * ey + nz * ez < -0.2:  # the inside of a sleeve
-                    nx, ny, nz = -nx, -ny, -nz
-                lx, ly, lz = _mix(local, i, j, k, weights)
-                r, g, b, polish = _surface_colour(
-                    patterns[material], colours[material], numbers[material], seeds[material], tile_ids[face], tiles, weights, lx, ly, lz
-                )
-                openness = _openness(depth, camera, px, py, x, y, z, nx, ny, nz)
-                # Moved off the surface along the normal: a lit face must not be in its own shadow.
-                lit = lit_share(shadow_depth, light_from_cam, light_K, x + 0.0025 * nx, y + 0.0025 * ny, z + 0.0025 * nz, 0.0015)
-                gloss, shininess = numbers[material, 2] + 0.25 * polish, numbers[material, 3] + 30.0 * polish
-                r, g, b = _light_point(
-                    patterns[material],
-                    gloss,
-                    shininess,
-                    (r, g, b),
-                    (nx, ny, nz),
-                    (ex, ey, ez),
-                    openness,
-                    lit,
-                    directions,
-                    intensities,
-                    surroundings,
-                )
-                red += count * r
-                green += count * g
-                blue += count * b
-            if covered:
-                share = covered / per_pixel
-                image[py, px, 0] = red / per_pixel + (1.0 - share) * image[py, px, 0]
-                image[py, px, 1] = green / per_pixel + (1.0 - share) * image[py, px, 1]
-                image[py, px, 2] = blue / per_pixel + (1.0 - share) * image[py, px, 2]
+                u, v, w = barycentrics[row, column, 0], barycentrics[row, column, 1], barycentrics[row, column, 2]
+                weights[count, 0], weights[count, 1], weights[count, 2] = u, v, w
+                length, towards = 1e-30, 0.0
+                for axis in range(3):
+                    position = u * vertices[i, axis] + v * vertices[j, axis] + w * vertices[k, axis]
+                    normal = u * normals[i, axis] + v * normals[j, axis] + w * normals[k, axis]
+                    positions[count, axis], directions[count, axis] = position, normal
+                    length += normal * normal
+                    towards -= normal * position
+                scale = 1.0 / np.sqrt(length)
+                if towards * scale < -0.2 * z:  # the inside of a sleeve
+                    scale = -scale
+                for axis in range(3):
+                    directions[count, axis] *= scale
+                count += 1
+    return pixels[:count], shares[:count], kept[:count], weights[:count], positions[:count], directions[:count]
+
+
+@njit(cache=True, fastmath=True)
+@no_type_check
+def _tile_mask(tiles, tile, u, v, mask):
+    """A painted mask inside a face, linear between the points of the face's lattice; u and v in lattice steps."""
+    i, j = min(int(u), TILE - 1), min(int(v), TILE - 1)
+    j = min(j, TILE - 1 - i)
+    u, v = u - i, v - j
+    here = i * (2 * TILE + 3 - i) // 2 + j
+    right = (i + 1) * (2 * TILE + 2 - i) // 2 + j
+    if u + v <= 1.0 or i + j >= TILE - 1:
+        value = (1.0 - u - v) * tiles[tile, here, mask] + u * tiles[tile, right, mask] + v * tiles[tile, here + 1, mask]
+    else:
+        value = (
+            (u + v - 1.0) * tiles[tile, right + 1, mask] + (1.0 - v) * tiles[tile, right, mask] + (1.0 - u) * tiles[tile, here + 1, mask]
+        )
+    return min(1.0, max(0.0, value / 255.0))
+
+
+@njit(cache=True, fastmath=True)
+@no_type_check
+def _paint(weights, corners, local, kinds, tile_ids, tiles, patterns, colours, numbers, seeds):
+    """Colour before light, and how much glossier than its material the point is: nails are smoother than skin."""
+    paint = np.empty((weights.shape[0], 4), np.float32)
+    for point in range(weights.shape[0]):
+        i, j, k = corners[point, 0], corners[point, 1], corners[point, 2]
+        u, v, w = weights[point, 0], weights[point, 1], weights[point, 2]
+        x = u * local[i, 0] + v * local[j, 0] + w * local[k, 0]
+        y = u * local[i, 1] + v * local[j, 1] + w * local[k, 1]
+        z = u * local[i, 2] + v * local[j, 2] + w * local[k, 2]
+        kind, tile, polish = kinds[point], tile_ids[point], 0.0
+        seed = seeds[kind]
+        r, g, b = colours[kind, 0, 0], colours[kind, 0, 1], colours[kind, 0, 2]
+        if patterns[kind] == Pattern.SKIN:
+            if tile >= 0:
+                for mask in range(5):
+                    share = _tile_mask(tiles, tile, v * TILE, w * TILE, mask)
+                    if share > 0.0:
+                        r += share * (colours[kind, mask + 1, 0] - r)
+                        g += share * (colours[kind, mask + 1, 1] - g)
+                        b += share * (colours[kind, mask + 1, 2] - b)
+                        polish = share if mask == 4 else polish
+            # Blotches, and the fine grain that makes skin not plastic.
+            rough = numbers[kind, 1] * (1.0 - polish)
+            blotch = rough * (value_noise(55.0 * x, 55.0 * y, 55.0 * z, seed) - 0.5)
+            grain = rough * (value_noise(420.0 * x, 420.0 * y, 420.0 * z, seed + 1) - 0.5)
+            amount = 1.0 + 1.6 * blotch + 1.2 * grain
+            r, g, b = r * amount, g * (amount - 0.9 * blotch), b * (amount - 0.9 * blotch)
+        else:
+            ax, ay, az = numbers[kind, 4], numbers[kind, 5], numbers[kind, 6]
+            second, third = second_colour_share(patterns[kind], x, y, z, ax, ay, az, numbers[kind, 0], numbers[kind, 1], seed)
+            r += second * (colours[kind, 1, 0] - r)
+            g += second * (colours[kind, 1, 1] - g)
+            b += second * (colours[kind, 1, 2] - b)
+            r += third * (colours[kind, 2, 0] - r)
+            g += third * (colours[kind, 2, 1] - g)
+            b += third * (colours[kind, 2, 2] - b)
+        paint[point, 0], paint[point, 1], paint[point, 2], paint[point, 3] = r, g, b, polish
+    return paint
+
+
+@njit(cache=True, fastmath=True)
+@no_type_check
+def _openness(pixels, positions, normals, depth, camera):
+    """Share of the light from all around that reaches each point: less where the depth map shows something close above its tangent plane."""
+    height, width = depth.shape
+    per_x, per_y = np.float32(1.0 / camera[0]), np.float32(1.0 / camera[1])
+    middle_x, middle_y, reach = np.float32(camera[2]), np.float32(camera[3]), np.float32(_OPEN_REACH)
+    openness = np.empty(pixels.shape[0], np.float32)
+    for point in range(pixels.shape[0]):
+        x, y, z = positions[point, 0], positions[point, 1], positions[point, 2]
+        nx, ny, nz = normals[point, 0], normals[point, 1], normals[point, 2]
+        scale = reach * camera[0] / z
+        blocked = np.float32(0.0)
+        for tap in range(_TAPS.shape[0]):
+            column, row = int(pixels[point, 1] + scale * _TAPS[tap, 0] + 0.5), int(pixels[point, 0] + scale * _TAPS[tap, 1] + 0.5)
+            if column < 0 or row < 0 or column >= width or row >= height:
+                continue
+            there = depth[row, column]
+            if there > 100.0:
+                continue
+            dx, dy, dz = (column - middle_x) * per_x * there - x, (row - middle_y) * per_y * there - y, there - z
+            above = nx * dx + ny * dy + nz * dz
+            if above > 0.0:
+                squared = dx * dx + dy * dy + dz * dz + np.float32(1e-12)
+                blocked += max(np.float32(0.0), above / np.sqrt(squared) - np.float32(0.12)) / (1.0 + squared / (reach * reach))
+        openness[point] = 1.0 / (1.0 + 0.55 * blocked)
+    return openness
+
+
+@njit(cache=True, fastmath=True)
+@no_type_check
+def _lit(positions, normals, direction, shadow_depth, light_from_cam, light_K):
+    """Share of the first lamp's light that reaches each point past everything else."""
+    lit = np.zeros(positions.shape[0], np.float32)
+    for point in range(positions.shape[0]):
+        nx, ny, nz = normals[point, 0], normals[point, 1], normals[point, 2]
+        if nx * direction[0] + ny * direction[1] + nz * direction[2] > -0.3:  # light wraps no farther around anything
+            x, y, z = (
+                positions[point, 0] + _OFF_SURFACE * nx,
+                positions[point, 1] + _OFF_SURFACE * ny,
+                positions[point, 2] + _OFF_SURFACE * nz,
+            )
+            lit[point] = lit_share(shadow_depth, light_from_cam, light_K, x, y, z, 0.0015)
+    return lit
+
+
+@njit(cache=True, fastmath=True)
+@no_type_check
+def _uncovered(pixels, shares, height, width):
+    """Share of each pixel that the background keeps."""
+    left = np.ones((height, width, 1), np.float32)
+    for point in range(pixels.shape[0]):
+        left[pixels[point, 0], pixels[point, 1], 0] -= shares[point]
+    return left
+
+
+@njit(cache=True, fastmath=True)
+@no_type_check
+def _add_light(points, paint, openness, lit, kinds, patterns, numbers, directions, intensities, surroundings, image):
+    """What leaves each point towards the camera, added to its pixel."""
+    for point in range(points.pixels.shape[0]):
+        kind = kinds[point]
+        x, y, z = points.positions[point, 0], points.positions[point, 1], points.positions[point, 2]
+        scale = -1.0 / np.sqrt(x * x + y * y + z * z)
+        ex, ey, ez = x * scale, y * scale, z * scale
+        nx, ny, nz = points.normals[point, 0], points.normals[point, 1], points.normals[point, 2]
+        up, open_share = 0.5 - 0.5 * ny, openness[point]
+        red = open_share * (up * surroundings[0, 0] + (1.0 - up) * surroundings[1, 0])
+        green = open_share * (up * surroundings[0, 1] + (1.0 - up) * surroundings[1, 1])
+        blue = open_share * (up * surroundings[0, 2] + (1.0 - up) * surroundings[1, 2])
+        # Light scatters inside flesh, red light farthest: the terminator is soft and ruddy.
+        wrap_r, wrap_g, wrap_b = 0.05, 0.05, 0.05
+        if patterns[kind] == Pattern.SKIN:
+            wrap_r, wrap_g, wrap_b = 0.30, 0.16, 0.12
+        polish = paint[point, 3]
+        gloss, shininess = numbers[kind, 2] + 0.25 * polish, numbers[kind, 3] + 30.0 * polish
+        facing = 1.0 - max(0.0, nx * ex + ny * ey + nz * ez)
+        gloss *= (1.0 + 3.0 * facing * facing * facing * facing) * (shininess + 8.0) / 25.0
+        shine_r, shine_g, shine_b = 0.0, 0.0, 0.0
+        for light in range(directions.shape[0]):
+            amount = lit[point] if light == 0 else 0.4 + 0.6 * open_share
+            lx, ly, lz = directions[light, 0], directions[light, 1], directions[light, 2]
+            cosine = nx * lx + ny * ly + nz * lz
+            red += amount * max(0.0, (cosine + wrap_r) / (1.0 + wrap_r)) * intensities[light, 0]
+            green += amount * max(0.0, (cosine + wrap_g) / (1.0 + wrap_g)) * intensities[light, 1]
+            blue += amount * max(0.0, (cosine + wrap_b) / (1.0 + wrap_b)) * intensities[light, 2]
+            if cosine > 0.0:
+                hx, hy, hz = lx + ex, ly + ey, lz + ez
+                gleam = (hx * nx + hy * ny + hz * nz) / np.sqrt(hx * hx + hy * hy + hz * hz + 1e-12)
+                if gleam > 0.6:
+                    # A power of the cosine, near enough and ten times faster (Schlick, "A fast alternative to Phong's specular model").
+                    strength = amount * gloss * cosine * gleam / (shininess - shininess * gleam + gleam) ** 2
+                    shine_r += strength * intensities[light, 0]
+                    shine_g += strength * intensities[light, 1]
+                    shine_b += strength * intensities[light, 2]
+        row, column, share = points.pixels[point, 0], points.pixels[point, 1], points.shares[point]
+        image[row, column, 0] += share * (paint[point, 0] * red + shine_r)
+        image[row, column, 1] += share * (paint[point, 1] * green + shine_g)
+        image[row, column, 2] += share * (paint[point, 2] * blue + shine_b)

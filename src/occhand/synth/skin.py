@@ -158,21 +158,23 @@ TILE = 4
 """Each face of the drawn hand carries its masks at the points that divide its edges into this many parts."""
 
 
-def skin_tiles(
-    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
-) -> UInt8[np.ndarray, "faces {(TILE+1)*(TILE+2)//2} 5"]:
+def skin_tiles(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> UInt8[np.ndarray, "tiles points 5"]:
     """The masks on a lattice over every face of the rest mesh: creases a millimetre wide without a mesh that fine.
 
-    The point with barycentrics (1 - (i + j) / TILE, i / TILE, j / TILE) has the number i (2 TILE + 3 - i) / 2 + j.
+    The point with barycentrics (1 - (i + j) / TILE, i / TILE, j / TILE) has the number i (2 TILE + 3 - i) / 2 + j. One tile for each
+    face, then once more for a mirrored hand, whose faces list their corners backwards.
     """
-    shares = np.array([(TILE - i - j, i, j) for i in range(TILE + 1) for j in range(TILE + 1 - i)]) / TILE
+    steps = [(TILE - i - j, i, j) for i in range(TILE + 1) for j in range(TILE + 1 - i)]
+    backwards = [steps.index(step[::-1]) for step in steps]
+    shares = np.array(steps) / TILE
     normals = vertex_normals(vertices, faces)
     points = np.einsum("tc,fcx->ftx", shares, vertices[faces]).reshape(-1, 3)
     directions = np.einsum("tc,fcx->ftx", shares, normals[faces]).reshape(-1, 3)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     unique, first, inverse = np.unique(np.round(points, 7), axis=0, return_index=True, return_inverse=True)
     masks = skin_masks(unique, directions[first])[inverse.ravel()]
-    return np.round(255 * masks).astype(np.uint8).reshape(len(faces), len(shares), len(MASKS))
+    tiles = np.round(255 * masks).astype(np.uint8).reshape(len(faces), len(shares), len(MASKS))
+    return np.concatenate([tiles, tiles[:, backwards]])
 
 
 def _on_scale(tone: float) -> np.ndarray:

@@ -21,6 +21,8 @@ from numba import njit
 from occhand.hand.skeleton import JOINT_NAMES
 
 HAND_LABEL = 1
+_NEAR = 0.01
+"""Faces nearer than this hide nothing, metres along z, as in `occhand.render.raster.rasterize`."""
 
 _FLESH_MM = {"wrist": 20.0, "thumb1": 18.0, "thumb2": 14.0, "thumb3": 11.5, "thumb4": 9.0, "1": 15.0, "2": 10.5, "3": 9.0, "4": 7.5}
 """Half-thickness of the mean hand around each joint (of all fingers, where only the number is given)."""
@@ -57,30 +59,33 @@ def first_crossings(
     bucket = np.floor((image - low) / cell).astype(np.int64) @ np.array([1, columns])
     order = np.argsort(bucket, kind="stable")
     starts = np.searchsorted(bucket[order], np.arange(rows * columns + 1))
-    homogeneous = np.ascontiguousarray(vertices_cam @ K.T)
-    return _cross(image, order, starts, low, cell, rows, columns, own_vertex, homogeneous, faces, labels)
+    homogeneous = vertices_cam @ K.T
+    depth = homogeneous[:, 2:]
+    # Where each vertex falls among the buckets; what is behind the camera falls nowhere.
+    place = (homogeneous[:, :2] / np.where(depth > _NEAR, depth, np.nan) - low) / cell
+    return _cross(image, order, starts, rows, columns, own_vertex, homogeneous, place, faces, labels)
 
 
 @njit(cache=True)
 @no_type_check
-def _cross(image, order, starts, low, cell, rows, columns, own_vertex, vertices, faces, labels):
+def _cross(image, order, starts, rows, columns, own_vertex, vertices, place, faces, labels):
     by_hand, by_other = np.full(len(image), np.inf), np.full(len(image), np.inf)
-    near = 0.01
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-        zi, zj, zk = vertices[i, 2], vertices[j, 2], vertices[k, 2]
-        if zi <= near or zj <= near or zk <= near:
-            left, right, top, bottom = 0, columns - 1, 0, rows - 1
-            if zi <= near and zj <= near and zk <= near:
-                continue
-        else:
-            xi, xj, xk = vertices[i, 0] / zi, vertices[j, 0] / zj, vertices[k, 0] / zk
-            yi, yj, yk = vertices[i, 1] / zi, vertices[j, 1] / zj, vertices[k, 1] / zk
-            left = max(0, int(np.floor((min(xi, xj, xk) - low[0]) / cell)))
-            right = min(columns - 1, int(np.floor((max(xi, xj, xk) - low[0]) / cell)))
-            top = max(0, int(np.floor((min(yi, yj, yk) - low[1]) / cell)))
-            bottom = min(rows - 1, int(np.floor((max(yi, yj, yk) - low[1]) / cell)))
-        if left > right or top > bottom:
+        x_min, x_max = min(place[i, 0], place[j, 0], place[k, 0]), max(place[i, 0], place[j, 0], place[k, 0])
+        y_min, y_max = min(place[i, 1], place[j, 1], place[k, 1]), max(place[i, 1], place[j, 1], place[k, 1])
+        if x_max < 0.0 or y_max < 0.0 or x_min >= columns or y_min >= rows:
+            continue
+        left, right, top, bottom = 0, columns - 1, 0, rows - 1
+        if vertices[i, 2] > _NEAR and vertices[j, 2] > _NEAR and vertices[k, 2] > _NEAR:
+            left, right = int(max(0.0, x_min)), int(min(columns - 1.0, x_max))
+            top, bottom = int(max(0.0, y_min)), int(min(rows - 1.0, y_max))
+        elif vertices[i, 2] <= _NEAR and vertices[j, 2] <= _NEAR and vertices[k, 2] <= _NEAR:
+            continue
+        inside = False
+        for row in range(top, bottom + 1):
+            inside = inside or starts[row * columns + left] < starts[row * columns + right + 1]
+        if not inside:
             continue
         # Lines through two corners (see `occhand.render.raster`); with them 1 / z over the image.
         ax, ay, a1 = _line(vertices, j, k)
@@ -91,22 +96,21 @@ def _cross(image, order, starts, low, cell, rows, columns, own_vertex, vertices,
             continue
         is_hand = labels[face] == HAND_LABEL
         for row in range(top, bottom + 1):
-            for bucket in range(row * columns + left, row * columns + right + 1):
-                for at in range(starts[bucket], starts[bucket + 1]):
-                    point = order[at]
-                    x, y = image[point, 0], image[point, 1]
-                    a, b, c = ax * x + ay * y + a1, bx * x + by * y + b1, cx * x + cy * y + c1
-                    if not ((a >= 0.0 and b >= 0.0 and c >= 0.0) or (a <= 0.0 and b <= 0.0 and c <= 0.0)):
-                        continue
-                    depth = volume / (a + b + c) if a + b + c != 0.0 else np.inf
-                    if depth < near:
-                        continue
-                    if is_hand:
-                        own = own_vertex[point]
-                        if own != i and own != j and own != k and depth < by_hand[point]:
-                            by_hand[point] = depth
-                    elif depth < by_other[point]:
-                        by_other[point] = depth
+            for at in range(starts[row * columns + left], starts[row * columns + right + 1]):
+                point = order[at]
+                x, y = image[point, 0], image[point, 1]
+                a, b, c = ax * x + ay * y + a1, bx * x + by * y + b1, cx * x + cy * y + c1
+                if not ((a >= 0.0 and b >= 0.0 and c >= 0.0) or (a <= 0.0 and b <= 0.0 and c <= 0.0)):
+                    continue
+                depth = volume / (a + b + c) if a + b + c != 0.0 else np.inf
+                if depth < _NEAR:
+                    continue
+                if is_hand:
+                    own = own_vertex[point]
+                    if own != i and own != j and own != k and depth < by_hand[point]:
+                        by_hand[point] = depth
+                elif depth < by_other[point]:
+                    by_other[point] = depth
     return by_hand, by_other
 
 
