@@ -33,6 +33,7 @@ def folder(tmp_path):
 def test_samples_come_back_in_order_and_at_random(folder):
     dataset = create_dataset("folder", folder)
     assert len(dataset) == 7
+    assert str(dataset).endswith("(stub 1, seed 3, 7 of 7 samples)")
     for index, sample in enumerate(dataset):
         assert_same(sample, make_sample(3, index))
     assert_same(dataset[-2], make_sample(3, 5))

@@ -150,7 +150,9 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 def test_a_worker_that_dies_is_one_line_and_shards_are_kept(tmp_path):
     with pytest.raises(DataError, match="worker process died"):
         write_synth(tmp_path, stand_in(11, DyingDataset), workers=2, shard_samples=2)
-    read_manifest(tmp_path)
+    assert not list(tmp_path.glob(".*"))
+    write_synth(tmp_path, stand_in(11), shard_samples=2)
+    assert len(create_dataset("folder", tmp_path)) == 11
 
 
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"shard_samples": 0}, {"jpeg_quality": 100}])

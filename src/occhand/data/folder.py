@@ -54,6 +54,10 @@ class FolderDataset(Dataset[HandSample]):
     def __iter__(self) -> Iterator[HandSample]:
         return (self[index] for index in range(len(self)))
 
+    def __str__(self) -> str:
+        manifest = self.manifest
+        return f"{manifest.split or self.root.name} ({manifest.generator}, seed {manifest.seed}, {len(self)} of {manifest.n} samples)"
+
     def verify(self) -> None:
         """Compare every shard with its checksum.
 

@@ -102,9 +102,7 @@ def _begin(out: Path, dataset: SynthDataset, jpeg_quality: int | None, shard_sam
         finished = tuple(shard for shard in found.shards if _is_whole(out, shard))
     for leftover in out.glob(".shard-*.tar"):  # of a run that was killed
         leftover.unlink()
-    manifest = replace(wanted, shards=finished)
-    write_manifest(out, manifest)
-    return manifest
+    return replace(wanted, shards=finished)
 
 
 def _is_whole(out: Path, shard: Shard) -> bool:
