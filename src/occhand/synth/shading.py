@@ -217,7 +217,7 @@ def _paint(weights, corners, local, kinds, tile_ids, tiles, patterns, colours, n
 @njit(cache=True, fastmath=True)
 @no_type_check
 def _openness(pixels, positions, normals, depth, camera):
-    """Share of the light from all around that reaches each point: less where the depth map shows something close above its tangent plane."""
+    """Share of the light from all around that reaches each point: less where something close rises above its tangent plane."""
     height, width = depth.shape
     per_x, per_y = np.float32(1.0 / camera[0]), np.float32(1.0 / camera[1])
     middle_x, middle_y, reach = np.float32(camera[2]), np.float32(camera[3]), np.float32(_OPEN_REACH)

@@ -30,9 +30,9 @@ class Surfaces:
     is_closed: Bool[np.ndarray, "faces"]
     """The inner side of the face cannot be seen."""
 
-    def front(self) -> Surfaces:
-        """Without the faces of closed surfaces that look away from the camera: half the work, the same picture."""
-        kept = _seen_faces(self.vertices_cam, self.faces, self.is_closed)
+    def front(self, eye: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Surfaces:
+        """Without the faces of closed surfaces that look away from an eye: half the work, the same picture."""
+        kept = _seen_faces(self.vertices_cam, self.faces, self.is_closed, eye)
         per_face = (self.labels[kept], self.material_ids[kept], self.tile_ids[kept], self.is_closed[kept])
         return Surfaces(self.vertices_cam, self.local, self.faces[kept], *per_face)
 
@@ -61,7 +61,7 @@ def join(parts: Sequence[Surfaces]) -> Surfaces:
 
 @njit(cache=True)
 @no_type_check
-def _seen_faces(vertices, faces, is_closed):
+def _seen_faces(vertices, faces, is_closed, eye):
     kept = np.empty(faces.shape[0], dtype=np.int64)
     count = 0
     for face in range(faces.shape[0]):
@@ -69,7 +69,8 @@ def _seen_faces(vertices, faces, is_closed):
         px, py, pz = vertices[i, 0], vertices[i, 1], vertices[i, 2]
         ux, uy, uz = vertices[j, 0] - px, vertices[j, 1] - py, vertices[j, 2] - pz
         vx, vy, vz = vertices[k, 0] - px, vertices[k, 1] - py, vertices[k, 2] - pz
-        towards = (uy * vz - uz * vy) * px + (uz * vx - ux * vz) * py + (ux * vy - uy * vx) * pz
+        dx, dy, dz = px - eye[0], py - eye[1], pz - eye[2]
+        towards = (uy * vz - uz * vy) * dx + (uz * vx - ux * vz) * dy + (ux * vy - uy * vx) * dz
         if towards < 0.0 or not is_closed[face]:
             kept[count] = face
             count += 1
