@@ -101,7 +101,7 @@ class CropForTraining:
 def mirror_sample(sample: HandSample) -> HandSample:
     """The sample seen in a mirror: a left hand becomes a right one, x negated, pixels u -> W - 1 - u; truth about occlusion goes along.
 
-    `translation` is left out: the two hand layers put their wrists at mirrored places, which only they know.
+    Pose, shape and translation are exact where the left hand model is the right one's mirror, as the open hand's is; MANO's nearly is.
     """
     width = sample.image.shape[1]
     low, high = sample.bbox_xyxy[:2], sample.bbox_xyxy[2:]
@@ -118,7 +118,7 @@ def mirror_sample(sample: HandSample) -> HandSample:
         bbox_xyxy=np.array([width - 1 - high[0], low[1], width - 1 - low[0], high[1]]),
         vertices_cam=None if sample.vertices_cam is None else sample.vertices_cam * np.array([-1, 1, 1], sample.vertices_cam.dtype),
         pose=None if sample.pose is None else sample.pose * np.tile([1.0, -1.0, -1.0], 16),
-        translation=None,
+        translation=None if sample.translation is None else sample.translation * (-1, 1, 1),
         occlusion=occlusion,
     )
 
