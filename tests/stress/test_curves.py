@@ -1,0 +1,75 @@
+"""Summaries and curves against what is known of made-up errors."""
+
+import numpy as np
+import pytest
+
+from occhand.stress.curves import Curve, bin_members, running_median, summarize
+from occhand.stress.plot import Axes, Dot, Figure, Label, Path, round_ticks
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_intervals_hold_the_median_as_often_as_they_say(rng):
+    hits = 0
+    for _ in range(200):
+        low, high = summarize(rng.normal(10, 2, 60), rng, 200).median_interval
+        hits += low <= 10 <= high
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_a_summary_leaves_out_what_is_not_known(rng):
+    summary = summarize(np.array([np.nan, 1.0, 3.0]), rng, 50)
+    assert (summary.count, summary.median, summary.median_interval) == (2, 2.0, None)
+    assert summarize(np.array([np.nan]), rng, 50).median is None
+
+
+def test_strata_hold_every_hand_once():
+    ratio = np.array([0.0, 0.2, 0.39, 0.8, 1.0, np.nan])
+    members = np.stack([inside for _, inside in bin_members(ratio)])
+    assert members.sum(axis=0).tolist() == [1, 1, 1, 1, 1, 0]
+    assert bin_members(ratio)[1][0] == "20-40 %"
+
+
+def test_a_straight_curve_has_its_area_and_doubles_where_it_should(rng):
+    ratio = rng.uniform(0, 0.8, 2000)
+    curve = running_median(ratio, 4 + 10 * ratio + rng.normal(0, 0.3, 2000), rng, 100)
+    assert curve.area == pytest.approx(4 + 10 * 0.4, abs=0.1)
+    first = curve.median[0]
+    assert curve.doubled_at == pytest.approx((2 * first - 4) / 10, abs=0.03)
+    assert (curve.low <= curve.median).all()
+    assert (curve.median <= curve.high).all()
+    assert (curve.p90 >= curve.median).all()
+
+
+def test_doubling_that_never_comes_is_none():
+    flat = Curve(np.array([0.0, 0.5]), *np.ones((4, 2)))
+    assert flat.doubled_at is None
+    assert flat.area == 1
+    assert Curve(*np.zeros((5, 0))).area is None
+
+
+def test_few_hands_make_no_curve(rng):
+    assert len(running_median(np.zeros(4), np.ones(4), rng, 10).median) == 0
+
+
+def test_ticks_are_round():
+    assert round_ticks(0.0, 23.0) == [0, 5, 10, 15, 20]
+    assert round_ticks(0.0, 0.7) == [0, 0.2, 0.4, 0.6]
+
+
+def test_both_writers_draw_the_same_figure():
+    figure = Figure(120.0, 80.0, "a < b")
+    axes = Axes(figure, (0.0, 1.0), (0.0, 1.0), (10.0, 10.0, 10.0, 10.0))
+    figure.add(Path([axes.at(0.0, 0.0), axes.at(1.0, 1.0)], "#ff0000", 3), Dot(axes.at(0.2, 0.8), 6, "#0000ff", 1.0, "x & y"))
+    figure.add(Label((60, 70), "n < 3", anchor="middle"))
+    picture = np.asarray(figure.png()).astype(int)
+    assert picture.shape == (160, 240, 3)
+    x, y = (round(2 * value) for value in axes.at(0.5, 0.5))
+    assert picture[y, x].tolist() == [255, 0, 0]
+    x, y = (round(2 * value) for value in axes.at(0.2, 0.8))
+    assert picture[y, x].tolist() == [0, 0, 255]
+    assert "n &lt; 3" in figure.svg()
+    assert "x &amp; y" in figure.svg()

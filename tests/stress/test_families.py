@@ -1,0 +1,77 @@
+"""Perturbations: exact shares, growing with the level, the same in every run, without a look at annotations that real data lacks."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from occhand.stress.families import FAMILIES
+from occhand.stress.trial import NoiseModel, Trial, main_occluder, skeleton_mask
+
+HIDING = [name for name, family in FAMILIES.items() if family.hides]
+
+
+@pytest.fixture(params=[True, False], ids=["rendered", "real"])
+def trials(request, samples, unannotated):
+    return [Trial.of(sample, NoiseModel()) for sample in (samples if request.param else unannotated)[:8]]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_repeats_itself_and_leaves_the_sample_alone(name, trials):
+    family = FAMILIES[name]
+    before = trials[1].image.copy()
+    first, again = (family.perturb(trials[1], family.levels[-1], 3) for _ in range(2))
+    assert np.array_equal(first.image, again.image)
+    assert np.array_equal(first.keypoints(3), again.keypoints(3))
+    assert np.array_equal(trials[1].image, before)
+    changed = (
+        not np.array_equal(first.image, before)
+        or not np.array_equal(first.bbox_xyxy, trials[1].bbox_xyxy)
+        or not np.array_equal(first.keypoints(3), trials[1].keypoints(3))
+    )
+    assert changed
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_more_is_hidden_at_every_level(name, trials):
+    family = FAMILIES[name]
+    for trial in trials:
+        harder = [trial, *(family.perturb(trial, level, 0) for level in family.levels)]
+        ratios = [0.0 if np.isnan(each.ratio) else each.ratio for each in harder]
+        assert all(a <= b + 1e-9 for a, b in pairwise(ratios))
+        assert all((harder[k].is_hidden <= harder[k + 1].is_hidden).all() for k in range(len(harder) - 1))
+        assert not (harder[-1].hand_mask & ~trial.hand_mask).any()
+
+
+def test_the_eraser_and_the_border_hide_the_share_they_are_told(trials):
+    for name in ("eraser", "truncation"):
+        for trial in trials:
+            seen = trial.hand_mask.sum()
+            left = FAMILIES[name].perturb(trial, 0.4, 0).hand_mask.sum()
+            assert left / seen == pytest.approx(0.6, abs=0.06), name
+
+
+def test_covered_fingers_are_hidden_and_the_others_are_not(trials):
+    for trial in trials[:1]:
+        hidden = FAMILIES["fingers"].perturb(trial, 1.0, 0).is_hidden & ~trial.is_hidden
+        fingers = np.flatnonzero(hidden[1:].reshape(5, 4).all(axis=1))
+        assert len(fingers) >= 1
+
+
+def test_hidden_joints_get_the_larger_noise(samples):
+    trial = Trial.of(samples[20], NoiseModel(visible=0.0, hidden=0.06))
+    miss = np.abs(trial.keypoints(0) - trial.sample.joints_img).max(axis=1)
+    assert trial.is_hidden.any()
+    assert np.array_equal(miss > 0, trial.is_hidden)
+
+
+def test_the_skeletons_outline_is_about_the_hands(samples):
+    exact = Trial.of(samples[0], NoiseModel()).hand_mask
+    outline = skeleton_mask(samples[0])
+    assert (exact & outline).sum() / (exact | outline).sum() > 0.6
+
+
+def test_the_occluder_is_named(samples, unannotated):
+    assert main_occluder(samples[25]) == "object"
+    assert main_occluder(samples[0]) == "nothing"
+    assert main_occluder(unannotated[0]) == ""

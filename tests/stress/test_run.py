@@ -1,0 +1,135 @@
+"""A whole run: what an estimator that knows the truth gets, what every report holds, what bad input says."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from occhand.estimators import FitEstimator
+from occhand.stress import FAMILIES, NoiseModel, Predictions, StressConfig, run_stress
+
+QUICK = StressConfig(families=("eraser", "joint_noise", "blur"), hands_per_level=8, bootstrap_draws=60, worst=2)
+NOTHING = StressConfig(families=(), hands_per_level=0, bootstrap_draws=60, worst=1)
+
+
+@pytest.fixture(scope="module")
+def fit_run(hand, samples, tmp_path_factory):
+    out = tmp_path_factory.mktemp("stress")
+    result = run_stress(FitEstimator(hand), samples, out, "fit", "made hands", QUICK)
+    return result, out, json.loads((out / "stress.json").read_text())
+
+
+def test_an_oracle_is_wrong_only_where_it_was_told_to_be(oracle, samples, tmp_path):
+    result = run_stress(oracle, samples, tmp_path, "oracle", "made hands", NOTHING)
+    table = result.base["oracle"]
+    seen = np.array([not sample.occlusion.joints_by_other.any() for sample in samples])
+    assert table.column("pa_mpjpe")[seen].max() < 1e-3
+    assert table.column("root_relative_mpjpe")[seen].max() < 1e-3
+    assert np.isnan(table.column("pa_mpjpe_hidden")[seen]).all()
+    partly = np.array([0 < sample.occlusion.joints_by_other.sum() <= 6 for sample in samples])
+    assert (table.column("pa_mpjpe_hidden")[partly] > 1.5 * table.column("pa_mpjpe_visible")[partly]).all()
+    assert table.column("pa_mpvpe").max() < 1e-2
+    assert table.column("f5").min() == pytest.approx(100)
+
+
+def test_every_figure_says_what_it_is(fit_run):
+    _, _, record = fit_run
+    assert record["data"] == {"name": "made hands", "hands": 30, "synthetic": True}
+    assert all(measure["unit"] in ("mm", "%") and measure["alignment"] for measure in record["measures"].values())
+    assert set(record["strata"]) == {"fit", "mean pose"}
+    counts = [stratum["measures"]["pa_mpjpe"]["count"] for name, stratum in record["strata"]["fit"].items() if name != "all"]
+    assert sum(counts) == 30
+    every = record["strata"]["fit"]["all"]["measures"]["pa_mpjpe"]
+    assert every["median_interval"][0] <= every["median"] <= every["median_interval"][1] <= every["p90_interval"][1]
+    assert record["notes"][0].startswith("Synthetic data")
+    assert any("2% of the hand's box" in note and "6%" in note for note in record["notes"])
+
+
+def test_baselines_stand_in_every_report(fit_run, oracle, samples, tmp_path):
+    _, _, record = fit_run
+    medians = {name: strata["all"]["measures"]["pa_mpjpe"]["median"] for name, strata in record["strata"].items()}
+    assert medians["fit"] < 8 < medians["mean pose"]
+    run_stress(oracle, samples[:6], tmp_path, "oracle", "made hands", NOTHING)
+    assert set(json.loads((tmp_path / "stress.json").read_text())["strata"]) == {"oracle", "fit", "mean pose"}
+
+
+def test_what_makes_joints_worse_makes_the_fit_worse(fit_run):
+    _, _, record = fit_run
+    rows = record["families"]["joint_noise"]["fit"]
+    assert [row["level"] for row in rows] == [0, 0.5, 1, 2, 4]
+    medians = [row["measures"]["pa_mpjpe"]["median"] for row in rows]
+    assert medians[0] < medians[2] < medians[4]
+    occlusion = [row["occlusion"] for row in record["families"]["eraser"]["fit"]]
+    assert occlusion == sorted(occlusion)
+    assert occlusion[-1] > 0.75
+    assert "blur" not in record["families"]  # the fit does not look
+    assert any("does not look at the picture" in note for note in record["notes"])
+
+
+def test_a_mirrored_picture_gives_the_mirrored_hand(fit_run):
+    _, _, record = fit_run
+    assert record["flip_difference_mm"]["fit"]["count"] == 8
+    assert record["flip_difference_mm"]["fit"]["p90"] < 0.01
+
+
+def test_the_page_needs_nothing_else(fit_run):
+    _, out, _ = fit_run
+    page = (out / "stress.html").read_text()
+    assert "synthetic data" in page
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert page.count("<svg") == len(list(out.glob("curves-*.png"))) >= 4
+    assert page.count("<figure>") == 2
+
+
+def test_the_same_seed_gives_the_same_report(fit_run, hand, samples, tmp_path):
+    _, out, _ = fit_run
+    run_stress(FitEstimator(hand), samples, tmp_path, "fit", "made hands", QUICK)
+    assert (tmp_path / "stress.json").read_text() == (out / "stress.json").read_text()
+
+
+def test_data_that_does_not_know_what_is_hidden(hand, unannotated, tmp_path):
+    config = StressConfig(families=("eraser", "fingers"), hands_per_level=6, bootstrap_draws=30, worst=1)
+    run_stress(FitEstimator(hand), unannotated[:12], tmp_path, "fit", "real <hands>", config)
+    record = json.loads((tmp_path / "stress.json").read_text())
+    assert not record["data"]["synthetic"]
+    assert list(record["strata"]["fit"]) == ["all"]
+    assert record["families"]["eraser"]["fit"][-1]["measures"]["pa_mpjpe_hidden"]["count"] > 0
+    assert any("does not say which joints are hidden" in note for note in record["notes"])
+    assert any("Not available here" in note and "PA-MPVPE" in note for note in record["notes"])
+    page = (tmp_path / "stress.html").read_text()
+    assert "synthetic data" not in page
+    assert "real &lt;hands&gt;" in page
+
+
+def test_predictions_are_measured_and_not_perturbed(samples, tmp_path):
+    joints = np.stack([sample.joints_cam for sample in samples])
+    predictions = Predictions(tuple(sample.key for sample in samples), joints + 0.01)
+    result = run_stress(predictions, samples, tmp_path, "file", "made hands", QUICK)
+    assert result.base["file"].column("pa_mpjpe").max() < 1e-3
+    assert set(json.loads((tmp_path / "stress.json").read_text())["families"]["eraser"]) == {"fit"}
+
+
+def test_bad_input_is_named(hand, samples, tmp_path):
+    estimator = FitEstimator(hand)
+    with pytest.raises(ValueError, match="nowhere has no samples"):
+        run_stress(estimator, [], tmp_path, "fit", "nowhere", NOTHING)
+    with pytest.raises(ValueError, match="'hand-03' comes twice"):
+        run_stress(estimator, [samples[3], samples[3]], tmp_path, "fit", "made hands", NOTHING)
+    with pytest.raises(ValueError, match="Unknown family 'rain'; choose from eraser"):
+        StressConfig(families=("rain",))
+    with pytest.raises(ValueError, match="expected 0 or more"):
+        NoiseModel(-0.1)
+    one = Predictions(("hand-00",), samples[0].joints_cam[None])
+    with pytest.raises(ValueError, match="No prediction for sample 'hand-01'"):
+        run_stress(one, samples[:2], tmp_path, "file", "made hands", NOTHING)
+    two = Predictions(("hand-00", "elsewhere"), np.stack([samples[0].joints_cam] * 2))
+    with pytest.raises(ValueError, match="1 of 2 predictions are for samples that were not evaluated: 'elsewhere'"):
+        run_stress(two, samples[:1], tmp_path, "file", "made hands", NOTHING)
+    assert not list(tmp_path.iterdir())
+
+
+def test_families_are_complete():
+    assert {"eraser", "cutouts", "fingers", "tips", "truncation", "blur", "low_light", "box_shift", "box_scale", "joint_noise"} == set(
+        FAMILIES
+    )
