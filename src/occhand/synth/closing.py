@@ -11,15 +11,19 @@ from math import cos, inf, sin, sqrt
 from typing import NamedTuple, no_type_check
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numba import njit
 
 from occhand.synth.distance import Parts, distance_at
 
 _BLEND_MARGIN = 0.006
 """Metres by which blended skin may leave the ball that its segment carries along."""
-_FINEST_STEP = 0.0004
+_FAR = 0.004
+"""A ball farther away than this answers for its segment, metres."""
+_FINEST_STEP = 0.0008
 """Metres that the fastest probe moves at least in a step: how precisely a contact is met."""
+_OPENING_STEP = 0.004
+"""Metres that an opening digit is taken to move per step of its rates; too much does no harm, since it closes again."""
 _COARSEST_STEP = 0.2
 """Radians."""
 
@@ -43,6 +47,8 @@ class ProbedHand(NamedTuple):
     capsule_radii: Float[np.ndarray, "capsules 2"]
     pairs: Int[np.ndarray, "pairs 2"]
     """Capsules that may not overlap."""
+    partners: Int[np.ndarray, "capsules most"]
+    """The same by capsule: the others it may not overlap, then -1."""
 
 
 class PlacedHand(NamedTuple):
@@ -59,16 +65,14 @@ def place(hand: ProbedHand, angles: Float[np.ndarray, "16 3"], R: Float[np.ndarr
     return placed
 
 
-def gaps(hand: ProbedHand, placed: PlacedHand, parts: Parts) -> Float[np.ndarray, "16"]:
-    """Distance of each segment's nearest probe to the solid, metres, negative inside; a lower bound where the segment is far."""
-    return _gaps(hand, placed, parts)
+def gap_to(hand: ProbedHand, placed: PlacedHand, parts: Parts, first: int = 0, count: int = 16) -> float:
+    """Distance of the nearest probe of some segments to the solid, metres, negative inside; a lower bound where they are far."""
+    return _gap_to(hand, placed, parts, first, count)
 
 
-def advance(
-    hand: ProbedHand, placed: PlacedHand, parts: Parts, direction: Float[np.ndarray, "3"], segments: Bool[np.ndarray, "16"], depth: float
-) -> float:
-    """Move the whole hand along a unit direction of the solid's frame until one of the segments is `depth` inside; the way in metres."""
-    return _advance(hand, placed, parts, direction, segments, depth)
+def advance(hand: ProbedHand, placed: PlacedHand, parts: Parts, direction: Float[np.ndarray, "3"], depth: float) -> float:
+    """Move the whole hand along a unit direction of the solid's frame until it is `depth` inside somewhere; the way in metres."""
+    return _advance(hand, placed, parts, direction, depth)
 
 
 def open_digit(
@@ -82,7 +86,7 @@ def open_digit(
     upper: Float[np.ndarray, "16 3"],
     clearance: float,
 ) -> bool:
-    """Turn a digit's angles by steps of `rates` (radians), in place, until it is clear of the solid; whether it came to be."""
+    """Turn a digit's angles by multiples of `rates` (radians), in place, until it is clear of the solid; whether it came to be."""
     return _open_digit(hand, placed, parts, angles, first, rates, lower, upper, clearance)
 
 
@@ -95,24 +99,22 @@ def close_digit(
     rates: Float[np.ndarray, "3"],
     upper: Float[np.ndarray, "16 3"],
     depth: float,
-    overlap: float,
 ) -> Float[np.ndarray, "3"]:
     """Flex a digit, in place, at the given relative rates; a segment that meets something stops its own joint and those before it.
 
     Args:
         first: The digit's first joint.
         depth: How far a probe may press into the solid, metres.
-        overlap: How far a capsule may press into one of another digit or of the palm, metres.
 
     Returns:
         The gap of each segment to the solid.
     """
-    return _close_digit(hand, placed, parts, angles, first, rates, upper, depth, overlap)
+    return _close_digit(hand, placed, parts, angles, first, rates, upper, depth)
 
 
 def deepest_overlap(hand: ProbedHand, placed: PlacedHand) -> float:
     """The deepest overlap of two capsules of different digits, or of a digit and the palm, metres; negative if all are apart."""
-    return -_self_gap(hand, placed, -1)
+    return _deepest_overlap(hand, placed)
 
 
 @njit(cache=True)
@@ -160,49 +162,88 @@ def _place(hand, angles, R, t, placed):
 
 @njit(cache=True)
 @no_type_check
+def _carry(placed, joint, x, y, z):
+    """Scalars are read one by one: views of rows would be counted references, which cost more than the arithmetic."""
+    R, t = placed.R, placed.t
+    return (
+        R[joint, 0, 0] * x + R[joint, 0, 1] * y + R[joint, 0, 2] * z + t[joint, 0],
+        R[joint, 1, 0] * x + R[joint, 1, 1] * y + R[joint, 1, 2] * z + t[joint, 1],
+        R[joint, 2, 0] * x + R[joint, 2, 1] * y + R[joint, 2, 2] * z + t[joint, 2],
+    )
+
+
+@njit(cache=True)
+@no_type_check
+def _ball_gap(hand, placed, parts, segment):
+    balls = hand.balls
+    x, y, z = _carry(placed, segment, balls[segment, 0], balls[segment, 1], balls[segment, 2])
+    return distance_at(x, y, z, parts) - balls[segment, 3] - _BLEND_MARGIN
+
+
+@njit(cache=True)
+@no_type_check
+def _probe_gap(hand, placed, parts, i):
+    px, py, pz = hand.probes[i, 0], hand.probes[i, 1], hand.probes[i, 2]
+    x, y, z = 0.0, 0.0, 0.0
+    for k in range(4):
+        w = hand.weights[i, k]
+        if w == 0.0:
+            break
+        ax, ay, az = _carry(placed, hand.bones[i, k], px, py, pz)
+        x, y, z = x + w * ax, y + w * ay, z + w * az
+    return distance_at(x, y, z, parts) - hand.radii[i]
+
+
+@njit(cache=True)
+@no_type_check
 def _segment_gap(hand, placed, parts, segment):
     """The ball answers for its probes while it is far."""
-    R, t, ball = placed.R[segment], placed.t[segment], hand.balls[segment]
-    x = R[0, 0] * ball[0] + R[0, 1] * ball[1] + R[0, 2] * ball[2] + t[0]
-    y = R[1, 0] * ball[0] + R[1, 1] * ball[1] + R[1, 2] * ball[2] + t[1]
-    z = R[2, 0] * ball[0] + R[2, 1] * ball[1] + R[2, 2] * ball[2] + t[2]
-    far = distance_at(x, y, z, parts) - ball[3] - _BLEND_MARGIN
-    if far > 0.004:
+    far = _ball_gap(hand, placed, parts, segment)
+    if far > _FAR:
         return far
     nearest = inf
     for i in range(hand.starts[segment], hand.starts[segment + 1]):
-        px, py, pz = hand.probes[i, 0], hand.probes[i, 1], hand.probes[i, 2]
-        x, y, z = 0.0, 0.0, 0.0
-        for k in range(4):
-            w = hand.weights[i, k]
-            if w == 0.0:
-                break
-            R, t = placed.R[hand.bones[i, k]], placed.t[hand.bones[i, k]]
-            x += w * (R[0, 0] * px + R[0, 1] * py + R[0, 2] * pz + t[0])
-            y += w * (R[1, 0] * px + R[1, 1] * py + R[1, 2] * pz + t[1])
-            z += w * (R[2, 0] * px + R[2, 1] * py + R[2, 2] * pz + t[2])
-        nearest = min(nearest, distance_at(x, y, z, parts) - hand.radii[i])
+        nearest = min(nearest, _probe_gap(hand, placed, parts, i))
     return nearest
 
 
 @njit(cache=True)
 @no_type_check
-def _gaps(hand, placed, parts):
-    gap = np.empty(16)
-    for segment in range(16):
-        gap[segment] = _segment_gap(hand, placed, parts, segment)
-    return gap
+def _coherent_gap(hand, placed, parts, segment, bounds, travel):
+    """As `_segment_gap`, where probes seen before moved at most by the travel since: those that cannot be the nearest are left alone.
+
+    `bounds` holds each probe's gap plus the travel at which it was seen.
+    """
+    far = _ball_gap(hand, placed, parts, segment)
+    if far > _FAR:
+        return far
+    nearest = inf
+    for i in range(hand.starts[segment], hand.starts[segment + 1]):
+        if bounds[i] - travel < nearest:
+            gap = _probe_gap(hand, placed, parts, i)
+            bounds[i] = gap + travel
+            nearest = min(nearest, gap)
+    return nearest
 
 
 @njit(cache=True)
 @no_type_check
-def _advance(hand, placed, parts, direction, segments, depth):
+def _gap_to(hand, placed, parts, first, count):
+    nearest = inf
+    for segment in range(first, first + count):
+        nearest = min(nearest, _segment_gap(hand, placed, parts, segment))
+    return nearest
+
+
+@njit(cache=True)
+@no_type_check
+def _advance(hand, placed, parts, direction, depth):
     way = 0.0
+    bounds = np.full(len(hand.probes), -inf)
     for _ in range(40):
         gap = inf
         for segment in range(16):
-            if segments[segment]:
-                gap = min(gap, _segment_gap(hand, placed, parts, segment))
+            gap = min(gap, _coherent_gap(hand, placed, parts, segment, bounds, way))
         step = gap + depth
         if step < _FINEST_STEP / 2 or way > 0.3:
             break
@@ -216,108 +257,122 @@ def _advance(hand, placed, parts, direction, segments, depth):
 @njit(cache=True)
 @no_type_check
 def _open_digit(hand, placed, parts, angles, first, rates, lower, upper, clearance):
-    for _ in range(40):
+    for _ in range(25):
         _place_digit(hand, angles, first, placed)
-        nearest = inf
-        for segment in range(first, first + 3):
-            nearest = min(nearest, _segment_gap(hand, placed, parts, segment))
+        nearest = _gap_to(hand, placed, parts, first, 3)
         if nearest >= clearance:
             return True
+        stride = max(1.0, (clearance - nearest) / _OPENING_STEP)
         for k in range(3):
             for axis in range(3):
-                turned = angles[first + k, axis] + rates[k, axis]
+                turned = angles[first + k, axis] + stride * rates[k, axis]
                 angles[first + k, axis] = min(upper[first + k, axis], max(lower[first + k, axis], turned))
     return False
 
 
 @njit(cache=True)
 @no_type_check
-def _close_digit(hand, placed, parts, angles, first, rates, upper, depth, overlap):
-    gap, room = np.empty(3), np.empty(3)
+def _close_digit(hand, placed, parts, angles, first, rates, upper, depth):
+    gap, room, self_room, travel = np.empty(3), np.empty(3), np.full(3, -inf), np.zeros(3)
+    bounds = np.full(len(hand.probes), -inf)
     moves = np.array([rates[0] > 0, rates[1] > 0, rates[2] > 0])
-    reach = np.zeros((3, 3))  # how far segment s extends from joint k
-    for s in range(3):
-        for k in range(s + 1):
-            dx = hand.balls[first + s, 0] - hand.joints[first + k, 0]
-            dy = hand.balls[first + s, 1] - hand.joints[first + k, 1]
-            dz = hand.balls[first + s, 2] - hand.joints[first + k, 2]
-            reach[k, s] = sqrt(dx * dx + dy * dy + dz * dz) + hand.balls[first + s, 3]
+    reach = _reach(hand, first)
+    spines = np.empty((len(hand.capsule_joints), 6))
+    for capsule in range(len(spines)):
+        _pose_spine(hand, placed, capsule, spines)
     for _ in range(150):
         _place_digit(hand, angles, first, placed)
+        for capsule in range(len(spines)):
+            if first <= hand.capsule_joints[capsule] < first + 3:
+                _pose_spine(hand, placed, capsule, spines)
         for s in range(3):
-            gap[s] = _segment_gap(hand, placed, parts, first + s)
-            room[s] = min(gap[s] + depth, _self_gap(hand, placed, first + s) + overlap)
+            gap[s] = _coherent_gap(hand, placed, parts, first + s, bounds, travel[s])
+            if self_room[s] < gap[s] + depth:  # else the bound is good enough
+                self_room[s] = _self_gap(hand, spines, first + s)
+            room[s] = min(gap[s] + depth, self_room[s])
         for s in range(3):
             if room[s] <= 0.0:
                 moves[: s + 1] = False
-        step = _COARSEST_STEP
-        for s in range(3):
-            speed = 0.0
-            for k in range(s + 1):
-                if moves[k]:
-                    speed += rates[k] * reach[k, s]
-            if speed > 0.0:
-                step = min(step, max(room[s], _FINEST_STEP) / speed)
-        is_moving = False
-        for k in range(3):
-            if moves[k]:
-                angles[first + k, 0] = min(upper[first + k, 0], angles[first + k, 0] + step * rates[k])
-                moves[k] = angles[first + k, 0] < upper[first + k, 0]
-                is_moving = True
-        if not is_moving:
+        if not moves.any():
             break
+        step = _COARSEST_STEP
+        speed = (reach * (rates * moves)).sum(1)
+        for s in range(3):
+            if speed[s] > 0.0:
+                step = min(step, max(room[s], _FINEST_STEP) / speed[s])
+        for s in range(3):
+            travel[s] += step * speed[s]
+            self_room[s] -= step * speed[s]
+            if moves[s]:
+                angles[first + s, 0] = min(upper[first + s, 0], angles[first + s, 0] + step * rates[s])
+                moves[s] = angles[first + s, 0] < upper[first + s, 0]
     return gap
 
 
 @njit(cache=True)
 @no_type_check
-def _self_gap(hand, placed, segment):
-    """The narrowest gap of a segment's capsules to other digits and the palm; of all capsules if the segment is -1."""
-    narrowest = inf
+def _reach(hand, first):
+    """How far segment s (rows) extends from joint k of its digit; a segment's end also follows the next joint a little."""
+    reach = np.zeros((3, 3))
+    for s in range(3):
+        for k in range(s + 1):
+            away = hand.balls[first + s, :3] - hand.joints[first + k]
+            reach[s, k] = sqrt((away * away).sum()) + hand.balls[first + s, 3]
+        if s < 2:
+            reach[s, s + 1] = _BLEND_MARGIN
+    return reach
+
+
+@njit(cache=True)
+@no_type_check
+def _deepest_overlap(hand, placed):
+    spines = np.empty((len(hand.capsule_joints), 6))
+    for capsule in range(len(spines)):
+        _pose_spine(hand, placed, capsule, spines)
+    deepest = -inf
     for pair in range(len(hand.pairs)):
-        i, j = hand.pairs[pair, 0], hand.pairs[pair, 1]
-        if segment >= 0 and hand.capsule_joints[i] != segment and hand.capsule_joints[j] != segment:
-            continue
-        narrowest = min(narrowest, _capsule_gap(hand, placed, i, j))
+        deepest = max(deepest, -_capsule_gap(hand.capsule_radii, spines, hand.pairs[pair, 0], hand.pairs[pair, 1]))
+    return deepest
+
+
+@njit(cache=True)
+@no_type_check
+def _self_gap(hand, spines, segment):
+    """The narrowest gap of a segment's capsule to those of other digits and of the palm."""
+    narrowest = inf
+    for capsule in range(len(spines)):
+        if hand.capsule_joints[capsule] == segment:
+            for k in range(hand.partners.shape[1]):
+                other = hand.partners[capsule, k]
+                if other < 0:
+                    break
+                narrowest = min(narrowest, _capsule_gap(hand.capsule_radii, spines, capsule, other))
     return narrowest
 
 
 @njit(cache=True)
 @no_type_check
-def _capsule_gap(hand, placed, i, j):
+def _pose_spine(hand, placed, capsule, spines):
+    """Start and extent of a posed capsule's axis."""
+    ends, joint = hand.capsule_ends, hand.capsule_joints[capsule]
+    x, y, z = _carry(placed, joint, ends[capsule, 0, 0], ends[capsule, 0, 1], ends[capsule, 0, 2])
+    u, v, w = _carry(placed, joint, ends[capsule, 1, 0], ends[capsule, 1, 1], ends[capsule, 1, 2])
+    spines[capsule, 0], spines[capsule, 1], spines[capsule, 2] = x, y, z
+    spines[capsule, 3], spines[capsule, 4], spines[capsule, 5] = u - x, v - y, w - z
+
+
+@njit(cache=True)
+@no_type_check
+def _capsule_gap(radii, spines, i, j):
     """As `occhand.hand.capsules.HandCapsules.overlap`, for one pair."""
-    p, d = _axis(hand, placed, i)
-    q, e = _axis(hand, placed, j)
-    r = (p[0] - q[0], p[1] - q[1], p[2] - q[2])
-    dd, ee, de = _dot(d, d), _dot(e, e), _dot(d, e)
-    dr, er = _dot(d, r), _dot(e, r)
+    dx, dy, dz = spines[i, 3], spines[i, 4], spines[i, 5]
+    ex, ey, ez = spines[j, 3], spines[j, 4], spines[j, 5]
+    rx, ry, rz = spines[i, 0] - spines[j, 0], spines[i, 1] - spines[j, 1], spines[i, 2] - spines[j, 2]
+    dd, ee, de = dx * dx + dy * dy + dz * dz, ex * ex + ey * ey + ez * ez, dx * ex + dy * ey + dz * ez
+    dr, er = dx * rx + dy * ry + dz * rz, ex * rx + ey * ry + ez * rz
     s = min(1.0, max(0.0, (de * er - dr * ee) / max(dd * ee - de * de, 1e-12)))
     u = min(1.0, max(0.0, (de * s + er) / ee))
     s = min(1.0, max(0.0, (de * u - dr) / dd))
-    gap = (r[0] + s * d[0] - u * e[0], r[1] + s * d[1] - u * e[1], r[2] + s * d[2] - u * e[2])
-    one, other = hand.capsule_radii[i], hand.capsule_radii[j]
-    return sqrt(_dot(gap, gap)) - (one[0] + s * (one[1] - one[0])) - (other[0] + u * (other[1] - other[0]))
-
-
-@njit(cache=True)
-@no_type_check
-def _axis(hand, placed, capsule):
-    """Start and extent of a posed capsule's axis."""
-    R, t = placed.R[hand.capsule_joints[capsule]], placed.t[hand.capsule_joints[capsule]]
-    a, b = hand.capsule_ends[capsule, 0], hand.capsule_ends[capsule, 1]
-    x = R[0, 0] * a[0] + R[0, 1] * a[1] + R[0, 2] * a[2] + t[0]
-    y = R[1, 0] * a[0] + R[1, 1] * a[1] + R[1, 2] * a[2] + t[1]
-    z = R[2, 0] * a[0] + R[2, 1] * a[1] + R[2, 2] * a[2] + t[2]
-    u, v, w = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-    along = (
-        R[0, 0] * u + R[0, 1] * v + R[0, 2] * w,
-        R[1, 0] * u + R[1, 1] * v + R[1, 2] * w,
-        R[2, 0] * u + R[2, 1] * v + R[2, 2] * w,
-    )
-    return (x, y, z), along
-
-
-@njit(cache=True)
-@no_type_check
-def _dot(a, b):
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    x, y, z = rx + s * dx - u * ex, ry + s * dy - u * ey, rz + s * dz - u * ez
+    one, other = radii[i, 0] + s * (radii[i, 1] - radii[i, 0]), radii[j, 0] + u * (radii[j, 1] - radii[j, 0])
+    return sqrt(x * x + y * y + z * z) - one - other

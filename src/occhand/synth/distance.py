@@ -59,28 +59,28 @@ def distance_at(x, y, z, parts):
         dx, dy, dz = x - parts.t[part, 0], y - parts.t[part, 1], z - parts.t[part, 2]
         if nearest < inf and sqrt(dx * dx + dy * dy + dz * dz) - parts.bounds[part] >= nearest:
             continue
-        R = parts.R[part]
-        px = R[0, 0] * dx + R[1, 0] * dy + R[2, 0] * dz
-        py = R[0, 1] * dx + R[1, 1] * dy + R[2, 1] * dz
-        pz = R[0, 2] * dx + R[1, 2] * dy + R[2, 2] * dz
-        kind, size = parts.kinds[part], parts.sizes[part]
+        # Scalars are read one by one: views of rows would be counted references, which cost more than the arithmetic.
+        R, sizes = parts.R, parts.sizes
+        px = R[part, 0, 0] * dx + R[part, 1, 0] * dy + R[part, 2, 0] * dz
+        py = R[part, 0, 1] * dx + R[part, 1, 1] * dy + R[part, 2, 1] * dz
+        pz = R[part, 0, 2] * dx + R[part, 1, 2] * dy + R[part, 2, 2] * dz
+        kind, a, b, c, d, e = parts.kinds[part], sizes[part, 0], sizes[part, 1], sizes[part, 2], sizes[part, 3], sizes[part, 4]
         if kind == ROUNDED_BOX:
-            distance = _rounded_box(px, py, pz, size)
+            distance = _rounded_box(px, py, pz, a, b, c, d)
         elif kind == LATHE:
             distance = _lathe(sqrt(px * px + py * py), pz, parts.profile, parts.profile_ends[part], parts.profile_ends[part + 1])
         elif kind == SUPERQUADRIC:
-            distance = _superquadric(px, py, pz, size)
+            distance = _superquadric(px, py, pz, a, b, c, d, e)
         else:
-            distance = _ring(px, py, pz, size)
+            distance = _ring(px, py, pz, a, b, c)
         nearest = min(nearest, distance)
     return nearest
 
 
 @njit(cache=True)
 @no_type_check
-def _rounded_box(x, y, z, size):
-    radius = size[3]
-    qx, qy, qz = abs(x) - size[0] + radius, abs(y) - size[1] + radius, abs(z) - size[2] + radius
+def _rounded_box(x, y, z, a, b, c, radius):
+    qx, qy, qz = abs(x) - a + radius, abs(y) - b + radius, abs(z) - c + radius
     ox, oy, oz = max(qx, 0.0), max(qy, 0.0), max(qz, 0.0)
     return sqrt(ox * ox + oy * oy + oz * oz) + min(max(qx, qy, qz), 0.0) - radius
 
@@ -104,8 +104,7 @@ def _lathe(r, z, profile, start, stop):
 
 @njit(cache=True)
 @no_type_check
-def _superquadric(x, y, z, size):
-    a, b, c, e1, e2 = size[0], size[1], size[2], size[3], size[4]
+def _superquadric(x, y, z, a, b, c, e1, e2):
     u, v, w = abs(x) / a, abs(y) / b, abs(z) / c
     if e1 == 1.0 and e2 == 1.0:
         f = sqrt(u * u + v * v + w * w + _TINY)
@@ -125,8 +124,8 @@ def _superquadric(x, y, z, size):
 
 @njit(cache=True)
 @no_type_check
-def _ring(x, y, z, size):
-    radius, half = size[0], size[2]
+def _ring(x, y, z, radius, tube, half):
     x = abs(x)
-    flat = x * sin(half) + y * cos(half) if cos(half) * x > sin(half) * y else sqrt(x * x + y * y)
-    return sqrt(max(0.0, x * x + y * y + z * z + radius * radius - 2 * radius * flat)) - size[1]
+    sine, cosine = sin(half), cos(half)
+    flat = x * sine + y * cosine if cosine * x > sine * y else sqrt(x * x + y * y)
+    return sqrt(max(0.0, x * x + y * y + z * z + radius * radius - 2 * radius * flat)) - tube

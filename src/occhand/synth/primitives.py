@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -51,22 +52,17 @@ def join(parts: Sequence[Part]) -> tuple[Float[np.ndarray, "vertices 3"], Int[np
 
 def rounded_box(half: Sequence[float], radius: float) -> Part:
     """A box with rounded edges; `half` edges from centre to face, metres."""
-    corner = np.tan(np.linspace(0, np.pi / 4, 4))
-    steps = np.concatenate([-corner[::-1], corner])
-    signs = np.repeat([-1.0, 1.0], 4)
-    points, faces = _cube(steps)
-    _, which = _cube_corners(signs)
-    sphere = points / np.linalg.norm(points, axis=1, keepdims=True)
-    vertices = which * (np.array(half) - radius) + radius * sphere
+    sphere, corner, faces = _ball_of_octants()
+    vertices = corner * (np.array(half) - radius) + radius * sphere
     return Part(ROUNDED_BOX, (*half, radius), vertices, faces)
 
 
 def superquadric(half: Sequence[float], meridian: float = 1.0, girth: float = 1.0) -> Part:
     """|x/a|^(2/girth) ... = 1 with exponents of at most 1 (rounder than a box, no rounder than an ellipsoid); half axes in metres."""
-    points, faces = _cube(np.tan(np.linspace(-np.pi / 4, np.pi / 4, 12)))
-    u, v, w = (np.abs(points / np.linalg.norm(points, axis=1, keepdims=True)) + 1e-12).T
+    sphere, faces = _ball()
+    u, v, w = (np.abs(sphere) + 1e-12).T
     f = ((u ** (2 / girth) + v ** (2 / girth)) ** (girth / meridian) + w ** (2 / meridian)) ** (meridian / 2)
-    vertices = points / np.linalg.norm(points, axis=1, keepdims=True) / f[:, None] * np.array(half)
+    vertices = sphere / f[:, None] * np.array(half)
     return Part(SUPERQUADRIC, (*half, meridian, girth), vertices, faces)
 
 
@@ -100,48 +96,51 @@ def ring(radius: float, tube: float, half_angle: float) -> Part:
 
 def fillet(corners: Sequence[Sequence[float | int]], steps: int = 4) -> Float[np.ndarray, "points 2"]:
     """An outline through corners (radius, height, rounding), each replaced by an arc that begins `rounding` away from it."""
-    points = np.array([corner[:2] for corner in corners])
-    outline = [points[0]]
-    for i in range(1, len(points) - 1):
-        before, after = points[i - 1] - points[i], points[i + 1] - points[i]
-        reach = min(corners[i][2], 0.45 * np.linalg.norm(before), 0.45 * np.linalg.norm(after))
-        start, stop = points[i] + reach * before / np.linalg.norm(before), points[i] + reach * after / np.linalg.norm(after)
-        if reach < 1e-6:
-            outline.append(points[i])
-            continue
-        for s in np.linspace(0, 1, steps):  # a quadratic Bezier curve is close to the arc
-            outline.append((1 - s) ** 2 * start + 2 * s * (1 - s) * points[i] + s**2 * stop)
-    return np.array([*outline, points[-1]])
+    table = np.array(corners, dtype=np.float64)
+    points, rounding = table[:, :2], table[1:-1, 2]
+    edges = np.diff(points, axis=0)
+    lengths = np.hypot(*edges.T)
+    directions = edges / lengths[:, None]
+    reach = np.minimum(rounding, 0.45 * np.minimum(lengths[:-1], lengths[1:]))[:, None]
+    middle = points[1:-1]
+    start, stop = middle - reach * directions[:-1], middle + reach * directions[1:]
+    s = np.linspace(0, 1, steps)[:, None, None]  # a quadratic Bezier curve is close to the arc
+    curves = ((1 - s) ** 2 * start + 2 * s * (1 - s) * middle + s**2 * stop).transpose(1, 0, 2)
+    bends = [curve if is_round else curve[:1] for curve, is_round in zip(curves, reach[:, 0] > 1e-6, strict=True)]
+    return np.concatenate([points[:1], *bends, points[-1:]])
 
 
-def _cube(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The surface of a cube as a grid with the given coordinates, vertices of neighbouring sides shared."""
-    n = len(steps)
-    labels, grid = _cube_corners(np.arange(n, dtype=np.float64))
-    points = steps[grid.astype(np.int64)]
-    return points, labels
+@cache
+def _ball() -> tuple[np.ndarray, np.ndarray]:
+    """A unit ball as a cube's grid blown up."""
+    faces, index = _cube_grid(12)
+    points = np.tan(np.linspace(-np.pi / 4, np.pi / 4, 12))[index]
+    return points / np.linalg.norm(points, axis=1, keepdims=True), faces
 
 
-def _cube_corners(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Faces of the cube's grid, and for each of its vertices the values that stand at its three coordinates."""
-    n = len(values)
-    index = -np.ones((n, n, n), dtype=np.int64)
-    i, j, k = np.nonzero(np.add.outer(np.add.outer(_at_border(n), _at_border(n)), _at_border(n)))
-    index[i, j, k] = np.arange(len(i))
+@cache
+def _ball_of_octants() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A unit ball whose octants share no vertex, the octant of each vertex by its signs, and the faces."""
+    faces, index = _cube_grid(8)
+    half = np.tan(np.linspace(0, np.pi / 4, 4))
+    points = np.concatenate([-half[::-1], half])[index]
+    return points / np.linalg.norm(points, axis=1, keepdims=True), np.repeat([-1.0, 1.0], 4)[index], faces
+
+
+def _cube_grid(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Faces of a cube's grid of n points to the edge, vertices of neighbouring sides shared, and each vertex's place along x, y, z."""
+    is_border = np.isin(np.arange(n), (0, n - 1))
+    i, j, k = np.nonzero(is_border[:, None, None] | is_border[:, None] | is_border)
+    number = np.full((n, n, n), -1)
+    number[i, j, k] = np.arange(len(i))
     faces = []
     for axis in range(3):
-        sides = np.moveaxis(index, axis, 0)
+        sides = np.moveaxis(number, axis, 0)
         for side, flip in ((sides[0], axis != 1), (sides[-1], axis == 1)):
             a, b, c, d = side[:-1, :-1].ravel(), side[1:, :-1].ravel(), side[1:, 1:].ravel(), side[:-1, 1:].ravel()
             quads = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
             faces.append(quads[:, ::-1] if flip else quads)
-    return np.ascontiguousarray(np.concatenate(faces)), np.stack([values[i], values[j], values[k]], 1)
-
-
-def _at_border(n: int) -> np.ndarray:
-    border = np.zeros(n, dtype=np.int64)
-    border[[0, -1]] = 1
-    return border
+    return np.ascontiguousarray(np.concatenate(faces)), np.stack([i, j, k], 1)
 
 
 def _revolve(outline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
