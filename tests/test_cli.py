@@ -240,6 +240,36 @@ def test_a_snapshot_that_is_none_is_refused(run, tmp_path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
+def test_synthetic_hands_are_written_and_measured(run, tmp_path):
+    code, out, _ = run("synth", "--out", tmp_path / "hands", "--n", 6, "--size", 64)
+    assert code == 0
+    assert "6 samples" in out
+    assert (tmp_path / "hands" / "contact.png").is_file()
+    code, out, _ = run("stress", "--data", tmp_path / "hands", "--limit", 4, "--out", tmp_path / "report")
+    assert code == 0
+    assert "over 4 hands" in out
+    report = json.loads((tmp_path / "report" / "stress.json").read_text())
+    assert "synthetic" in json.dumps(report)
+    assert (tmp_path / "report" / "stress.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["synth", "--n", "0"], "at least one sample"),
+        (["synth", "--split", "open-tset"], "near: open-test"),
+        (["stress", "--data", "nowhere"], "nowhere"),
+        (["stress", "--data", "open-val", "--limit", "2", "--predictions", "none.json"], "none.json"),
+    ],
+)
+def test_synth_and_stress_refuse_what_is_not_there(run, tmp_path, monkeypatch, args, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*args, "--out", "out")
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
 def test_doctor_names_a_next_step_for_what_is_missing(run):
     code, out, _ = run("doctor")
     assert code == 0
@@ -249,7 +279,7 @@ def test_doctor_names_a_next_step_for_what_is_missing(run):
     assert all(finding["next_step"] for finding in findings if finding["state"] != "ok")
 
 
-@pytest.mark.parametrize("verb", [[], ["predict"], ["convert"], ["convert", "mano"], ["convert", "checkpoint"], ["models"], ["doctor"]])
+@pytest.mark.parametrize("verb", [[], ["predict"], ["convert"], ["convert", "mano"], ["convert", "checkpoint"], ["models"], ["synth"], ["stress"], ["doctor"]])
 def test_help_is_there_for_every_verb(run, verb):
     code, out, _ = run(*verb, "-h")
     assert code == 0

@@ -12,16 +12,21 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.progress import track
+from rich.progress import MofNCompleteColumn, Progress, track
 from rich.table import Column, Table
 from tyro.conf import Positional, UseAppendAction, arg
 
 import occhand
+from occhand.data.datasets import create_dataset
 from occhand.doctor import diagnose
 from occhand.hand import assets
 from occhand.models import checkpoint, presets
 from occhand.outputs import OutputOptions, complaints, plan_outputs, predict_file, read_given, summary
 from occhand.predictor import Predictor
+from occhand.stress.predictions import read_predictions
+from occhand.stress.run import run_stress
+from occhand.synth.dataset import SPLITS, SynthDataset, load_split
+from occhand.synth.write import write_synth
 from occhand.types import Side
 
 DESCRIPTION = "3D hand meshes from photographs, even where an object hides half of the hand."
@@ -135,6 +140,68 @@ def models(json: bool = False) -> int:
     for info in infos:
         table.add_row(info.name, f"{info.parameters / 1e6:.1f} M", f"{info.gmacs:.2f}", str(info.input_size), info.table)
     Console().print(table)
+    return 0
+
+
+@app.command
+def synth(
+    out: Path = Path("occhand-synth"),
+    n: int = 1000,
+    seed: int = 0,
+    size: int = 256,
+    split: str | None = None,
+    workers: int = 1,
+    jpeg: int | None = None,
+) -> int:
+    """Write synthetic occluded hands with exact ground truth as tar shards; run again, it goes on where it stopped.
+
+    Args:
+        out: Folder for the shards, their manifest and a contact sheet.
+        n: Number of samples.
+        seed: Of the generator; sample k of a seed is always the same.
+        size: Side of the pictures, pixels.
+        split: A fixed split instead of n and seed: open-train, open-val, open-test.
+        workers: Processes.
+        jpeg: Quality from 1 to 95; without it every pixel is kept.
+    """
+    dataset = load_split(split, size) if split else SynthDataset(seed, range(n), size)
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Rendering", total=len(dataset))
+        manifest = write_synth(out, dataset, workers, jpeg, progress=lambda done: bar.update(task, completed=done))
+    print(f"{dataset}: {len(manifest.shards)} shards in {out}. Read them with create_dataset('folder', '{out}').")
+    return 0
+
+
+@app.command
+def stress(
+    data: str = "open-test",
+    model: str = "fit",
+    predictions: Path | None = None,
+    limit: int | None = None,
+    quick: bool = False,
+    out: Path = Path("occhand-stress"),
+    hand: str | None = None,
+    refine: bool = True,
+) -> int:
+    """Measure accuracy against occlusion: stress.json, curves as PNG and one HTML page, beside the fit and the mean pose.
+
+    Args:
+        data: A synthetic split (open-test, open-val) or a folder of shards that 'occhand synth' wrote.
+        model: fit, or a file of weights, as for predict.
+        predictions: Instead of a model: a file of predictions, JSON or npz.
+        limit: Take the first samples only.
+        quick: The first 400 samples.
+        out: Folder for the report.
+        hand: Hand model, as for predict.
+        refine: Let the fit move a network's hand towards the 2D joints.
+    """
+    dataset = load_split(data) if data in SPLITS else create_dataset("folder", data)
+    count = min(len(dataset), 400 if quick else limit or len(dataset))
+    subject = read_predictions(predictions) if predictions else Predictor.from_pretrained(model, hand, refine).estimator
+    samples = track((dataset[k] for k in range(count)), "Measuring", count, console=Console(stderr=True), transient=True)
+    name = predictions.name if predictions else Path(model).name
+    run_stress(subject, samples, out, name, f"{dataset}, first {count}" if count < len(dataset) else str(dataset))
+    print(f"Wrote {out / 'stress.html'}, {out / 'stress.json'} and curves as PNG, over {count} hands.")
     return 0
 
 
