@@ -41,7 +41,7 @@ def test_a_straight_curve_has_its_area_and_doubles_where_it_should(rng):
     assert curve.doubled_at == pytest.approx((2 * first - 4) / 10, abs=0.03)
     assert (curve.low <= curve.median).all()
     assert (curve.median <= curve.high).all()
-    assert (curve.p90 >= curve.median).all()
+    assert (curve.tail >= curve.median).all()
 
 
 def test_doubling_that_never_comes_is_none():

@@ -41,7 +41,7 @@ def test_every_figure_says_what_it_is(fit_run):
     counts = [stratum["measures"]["pa_mpjpe"]["count"] for name, stratum in record["strata"]["fit"].items() if name != "all"]
     assert sum(counts) == 30
     every = record["strata"]["fit"]["all"]["measures"]["pa_mpjpe"]
-    assert every["median_interval"][0] <= every["median"] <= every["median_interval"][1] <= every["p90_interval"][1]
+    assert every["median_interval"][0] <= every["median"] <= every["median_interval"][1] <= every["tail_interval"][1]
     assert record["notes"][0].startswith("Synthetic data")
     assert any("2% of the hand's box" in note and "6%" in note for note in record["notes"])
 
@@ -70,7 +70,7 @@ def test_what_makes_joints_worse_makes_the_fit_worse(fit_run):
 def test_a_mirrored_picture_gives_the_mirrored_hand(fit_run):
     _, _, record = fit_run
     assert record["flip_difference_mm"]["fit"]["count"] == 8
-    assert record["flip_difference_mm"]["fit"]["p90"] < 0.01
+    assert record["flip_difference_mm"]["fit"]["tail"] < 0.01
 
 
 def test_the_page_needs_nothing_else(fit_run):

@@ -1,4 +1,4 @@
-"""Figures over many hands: medians and 90th percentiles with bootstrap intervals, and how they grow with occlusion."""
+"""Figures over many hands: medians and tails with bootstrap intervals, and how they grow with occlusion."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ _MIN_SPAN = 0.1
 
 @dataclass(frozen=True)
 class Summary:
-    """Median and 90th percentile of some hands; None where there are too few."""
+    """Median and worse tail of some hands; None where there are too few."""
 
     count: int
     median: float | None = None
     median_interval: tuple[float, float] | None = None
-    p90: float | None = None
-    p90_interval: tuple[float, float] | None = None
+    tail: float | None = None
+    """The measure's `tail_percentile`."""
+    tail_interval: tuple[float, float] | None = None
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def summarize(values: Float[np.ndarray, "n"], rng: np.random.Generator, draws: int) -> Summary:
+def summarize(values: Float[np.ndarray, "n"], rng: np.random.Generator, draws: int, tail_percentile: float = 90.0) -> Summary:
     """Of the values that are not NaN."""
     values = values[~np.isnan(values)]
     if not len(values):
         return Summary(0)
-    median, p90 = np.percentile(values, (50, 90))
+    median, tail = np.percentile(values, (50, tail_percentile))
     if len(values) < _MIN_COUNT:
-        return Summary(len(values), float(median), None, float(p90), None)
+        return Summary(len(values), float(median), None, float(tail), None)
     resampled = values[rng.integers(len(values), size=(draws, len(values)))]
-    medians, p90s = np.percentile(resampled, (50, 90), axis=1)
-    return Summary(len(values), float(median), _interval(medians), float(p90), _interval(p90s))
+    medians, tails = np.percentile(resampled, (50, tail_percentile), axis=1)
+    return Summary(len(values), float(median), _interval(medians), float(tail), _interval(tails))
 
 
 def bin_members(ratio: Float[np.ndarray, "n"]) -> list[tuple[str, Bool[np.ndarray, "n"]]]:
@@ -67,7 +68,8 @@ class Curve:
     low: Float[np.ndarray, "points"]
     high: Float[np.ndarray, "points"]
     """95 % bootstrap interval of the median."""
-    p90: Float[np.ndarray, "points"]
+    tail: Float[np.ndarray, "points"]
+    """The measure's `tail_percentile` of the hands."""
 
     @property
     def area(self) -> float | None:
@@ -93,7 +95,13 @@ class Curve:
         return points | {"span": span, "area": self.area, "doubled_at": self.doubled_at}
 
 
-def running_median(ratio: Float[np.ndarray, "n"], values: Float[np.ndarray, "n"], rng: np.random.Generator, draws: int) -> Curve:
+def running_median(
+    ratio: Float[np.ndarray, "n"],
+    values: Float[np.ndarray, "n"],
+    rng: np.random.Generator,
+    draws: int,
+    tail_percentile: float = 90.0,
+) -> Curve:
     """The curve of one measure; empty with fewer hands than one point needs.
 
     Each point takes the hands within 4 % of occlusion, or the nearest ones where those are few, so that it never rests on a handful.
@@ -112,7 +120,7 @@ def running_median(ratio: Float[np.ndarray, "n"], values: Float[np.ndarray, "n"]
             continue
         near = values[inside]
         medians = np.median(near[rng.integers(len(near), size=(draws, len(near)))], axis=1)
-        points.append((middle, float(np.median(near)), *_interval(medians), float(np.percentile(near, 90))))
+        points.append((middle, float(np.median(near)), *_interval(medians), float(np.percentile(near, tail_percentile))))
     return Curve(*np.array(points).T)
 
 

@@ -13,9 +13,10 @@ from PIL import Image, ImageDraw
 import occhand
 from occhand.render.draw import draw_joints, overlay
 from occhand.render.shade import PALETTE, Mesh
-from occhand.stress.charts import COLOURS
 from occhand.stress.curves import Summary
 from occhand.stress.families import FAMILIES, Family
+from occhand.stress.figures import subject_colours
+from occhand.stress.plot import Figure
 from occhand.stress.scores import MEASURES, mirror_left
 from occhand.stress.summary import Report
 from occhand.stress.table import WorstHand
@@ -39,7 +40,7 @@ p{max-width:78ch;margin:6px 0 14px}.lead{color:var(--muted);margin-bottom:22px;m
 .badge{font-size:13px;font-weight:600;margin-right:8px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(205px,1fr));gap:12px;margin:22px 0 8px}
 .tile{background:var(--soft);border-radius:10px;padding:14px 16px}
-.tile b{display:block;font-size:25px;line-height:1.25;font-weight:650}
+.tile b{display:block;font-size:22px;line-height:1.35;font-weight:650;white-space:nowrap}
 .tile span{color:var(--muted);font-size:13px;line-height:1.35;display:block}
 svg{max-width:100%;height:auto;font-family:inherit;display:block}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(480px,1fr));gap:26px;margin-top:26px}
@@ -61,7 +62,7 @@ footer{margin-top:56px;padding-top:14px;border-top:1px solid var(--line);color:v
 """
 
 
-def page(report: Report) -> str:
+def page(report: Report, charts: dict[str, Figure]) -> str:
     """The whole document."""
     result = report.result
     kind = "rendered, synthetic hands with exact occlusion" if result.is_rendered else "hands; occlusion not annotated"
@@ -71,10 +72,10 @@ def page(report: Report) -> str:
         f"<h1>{escape(title)}</h1>",
         f'<p class="lead">{badge}{escape(result.data_name)} · {result.hands} {kind} · {result.perturbed} of them perturbed</p>',
         _tiles(report),
-        _main_charts(report),
+        _main_charts(charts),
         _strata_table(report),
         _subjects_table(report),
-        _families(report),
+        _families(report, charts),
         _worst(report),
         "<h2>How to read this</h2><ul class='notes'>" + "".join(f"<li>{escape(note)}</li>" for note in result.notes) + "</ul>",
         f"<footer>OccHand {occhand.__version__}. All figures, with intervals and hand by hand, are in stress.json.</footer>",
@@ -89,7 +90,7 @@ def _tiles(report: Report) -> str:
     everything = report.strata[result.name][-1].measures
     curve = report.curves[result.name]["pa_mpjpe"]
     flip = report.flips.get(result.name)
-    tiles = [(_mm(everything["pa_mpjpe"].median), f"median PA-MPJPE over all hands; 90th percentile {_mm(everything['pa_mpjpe'].p90)}")]
+    tiles = [(_mm(everything["pa_mpjpe"].median), f"median PA-MPJPE over all hands; 90th percentile {_mm(everything['pa_mpjpe'].tail)}")]
     if everything["pa_mpjpe_hidden"].count:
         hidden, visible = everything["pa_mpjpe_hidden"].median, everything["pa_mpjpe_visible"].median
         tiles.append((f"{_plain(visible)} → {_mm(hidden)}", "visible joints → hidden joints, median PA-MPJPE"))
@@ -108,13 +109,13 @@ def _tiles(report: Report) -> str:
     )
 
 
-def _main_charts(report: Report) -> str:
-    if "occlusion" not in report.charts:
+def _main_charts(charts: dict[str, Figure]) -> str:
+    if "occlusion" not in charts:
         return "<p>The data holds no measured occlusion, or too little of it for a curve; the perturbations below bring their own.</p>"
-    names = ("visible_hidden", "root_relative", "occluders")
-    others = "".join(f"<div>{report.charts[name].svg()}</div>" for name in names if name in report.charts)
+    names = ("visible_hidden", "occluders", "root_relative", "mesh", "shares", "hands")
+    others = "".join(f"<div>{charts[name].svg()}</div>" for name in names if name in charts)
     key = '<p class="key">Lines: running median; bands: its 95 % bootstrap interval; dashed: 90th percentile.</p>'
-    return f"<h2>Error against occlusion</h2>{key}{report.charts['occlusion'].svg()}<div class='two'>{others}</div>"
+    return f"<h2>Error against occlusion</h2>{key}{charts['occlusion'].svg()}<div class='two'>{others}</div>"
 
 
 def _strata_table(report: Report) -> str:
@@ -145,7 +146,7 @@ def _subjects_table(report: Report) -> str:
     rows = []
     for subject in subjects:
         cells = "".join(
-            f"<td>{_plain(stratum.measures['pa_mpjpe'].median)}<small>p90 {_plain(stratum.measures['pa_mpjpe'].p90)}</small></td>"
+            f"<td>{_plain(stratum.measures['pa_mpjpe'].median)}<small>p90 {_plain(stratum.measures['pa_mpjpe'].tail)}</small></td>"
             for stratum in report.strata[subject]
         )
         curve = report.curves[subject]["pa_mpjpe"]
@@ -160,25 +161,22 @@ def _subjects_table(report: Report) -> str:
     )
 
 
-def _families(report: Report) -> str:
+def _families(report: Report, charts: dict[str, Figure]) -> str:
     panels = []
     for name in report.families:
         pictures = "".join(_img(_example(trial, FAMILIES[name], report.seed), _THUMBNAIL) for trial in report.result.examples[name])
-        chart = report.charts[f"family_{name}"].svg()
+        chart = charts[f"family_{name}"].svg()
         panels.append(f'<div class="panel"><h3>{escape(FAMILIES[name].title)}</h3><div class="strip">{pictures}</div>{chart}</div>')
     if not panels:
         return ""
-    names = ", ".join(f"<b style='color:{colour}'>{escape(subject)}</b>" for subject, colour in _family_colours(report).items())
+    shown = {subject for by_subject in report.families.values() for subject in by_subject}
+    colours = {subject: colour for subject, colour in subject_colours(report.result.subjects).items() if subject in shown}
+    names = ", ".join(f"<b style='color:{colour}'>{escape(subject)}</b>" for subject, colour in colours.items())
     return (
         f"<h2>Made harder on purpose</h2><p>{names}. Line: median, band: its 95 % interval, dashed: 90th percentile; "
         f"grey dots: the mean pose's median; upright: unperturbed. Pictures: one hand at each level.</p>"
         f'<div class="panels">{"".join(panels)}</div>'
     )
-
-
-def _family_colours(report: Report) -> dict[str, str]:
-    shown = {subject for by_subject in report.families.values() for subject in by_subject}
-    return {subject: colour for subject, colour in zip(report.result.subjects, COLOURS, strict=False) if subject in shown}
 
 
 def _worst(report: Report) -> str:

@@ -28,6 +28,11 @@ class Measure:
     unit: Literal["mm", "%"]
     alignment: str
 
+    @property
+    def tail_percentile(self) -> float:
+        """Where the worse hands are: large errors, small shares."""
+        return 90.0 if self.unit == "mm" else 10.0
+
 
 _PROCRUSTES = "Procrustes (similarity, no reflection) on all joints"
 _OF_VERTICES = "Procrustes (similarity, no reflection) on all vertices"

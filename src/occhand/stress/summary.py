@@ -1,17 +1,15 @@
-"""From scores hand by hand to every figure and chart of a report."""
+"""From scores hand by hand to every number of a report."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import occhand
-from occhand.stress.charts import COLOURS, HIDDEN, OCCLUDER_COLOURS, VISIBLE, family_chart, occlusion_chart
 from occhand.stress.curves import Curve, Summary, bin_members, running_median, summarize
 from occhand.stress.families import FAMILIES
-from occhand.stress.plot import Figure
 from occhand.stress.scores import MEASURES
 from occhand.stress.table import StressResult, Table
 
@@ -32,7 +30,7 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Report:
-    """Every figure of a run."""
+    """Every number of a run, the hands one by one left in `result`."""
 
     result: StressResult
     seed: int
@@ -45,7 +43,6 @@ class Report:
     families: dict[str, dict[str, list[tuple[float, float | None, dict[str, Summary]]]]]
     """By family and subject: level, median measured occlusion, measures; the unperturbed level among them."""
     flips: dict[str, Summary]
-    charts: dict[str, Figure] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """The content of `stress.json`."""
@@ -59,10 +56,10 @@ class Report:
             "data": {"name": result.data_name, "hands": result.hands, "synthetic": result.is_rendered},
             "seed": self.seed,
             "notes": result.notes,
-            "measures": {name: vars(measure) for name, measure in MEASURES.items()},
+            "measures": {name: vars(measure) | {"tail_percentile": measure.tail_percentile} for name, measure in MEASURES.items()},
             "strata": {subject: {stratum.name: _stratum_record(stratum) for stratum in strata} for subject, strata in self.strata.items()},
             "curves": {
-                subject: {name: curve.record() for name, curve in curves.items() if len(curve.median)}
+                subject: {name: _curve_record(name, curve) for name, curve in curves.items() if len(curve.median)}
                 for subject, curves in self.curves.items()
             },
             "occluders": {name: curve.record() for name, curve in self.occluders.items()},
@@ -86,11 +83,11 @@ class Report:
 
 
 def make_report(result: StressResult, seed: int, draws: int) -> Report:
-    """Sum the scores up and draw the charts."""
+    """Sum the scores up."""
     rng = np.random.default_rng(seed)
 
     def measures(table: Table, members: np.ndarray | slice = slice(None)) -> dict[str, Summary]:
-        return {name: summarize(table.column(name)[members], rng, draws) for name in MEASURES}
+        return {name: summarize(table.column(name)[members], rng, draws, measure.tail_percentile) for name, measure in MEASURES.items()}
 
     strata = {}
     for subject, table in result.base.items():
@@ -100,12 +97,14 @@ def make_report(result: StressResult, seed: int, draws: int) -> Report:
         ]
         strata[subject] = [*bins, Stratum("all", hidden.mean(), measures(table))]
     curves = {
-        subject: {name: running_median(table.ratio, table.column(name), rng, draws) for name in MEASURES}
+        subject: {
+            name: running_median(table.ratio, table.column(name), rng, draws, measure.tail_percentile) for name, measure in MEASURES.items()
+        }
         for subject, table in result.base.items()
     }
     base = result.base[result.name]
     occluders = {}
-    for name in OCCLUDER_COLOURS:
+    for name in sorted(set(base.occluders) - {""}):
         members = np.array(base.occluders) == name
         if members.sum() >= _MIN_GROUP:
             occluders[name] = running_median(base.ratio[members], base.column("pa_mpjpe")[members], rng, draws)
@@ -118,45 +117,12 @@ def make_report(result: StressResult, seed: int, draws: int) -> Report:
                 (level, _median(tables[level].ratio), measures(tables[level])) for level in sorted(tables)
             ]
     flips = {subject: summarize(np.array(values), rng, draws) for subject, values in result.flips.items()}
-    report = Report(result, seed, strata, curves, occluders, families, flips)
-    report.charts.update(_draw_charts(report))
-    return report
+    return Report(result, seed, strata, curves, occluders, families, flips)
 
 
-def _draw_charts(report: Report) -> dict[str, Figure]:
-    result, charts = report.result, {}
-    kind = "synthetic" if result.is_rendered else "real"
-    facts = f"median over n = {result.hands} {kind} hands, 95 % interval"
-    by_subject = {subject: (report.curves[subject]["pa_mpjpe"], colour) for subject, colour in zip(result.subjects, COLOURS, strict=False)}
-    base = result.base[result.name]
-    if len(by_subject[result.name][0].median) > 1:
-        dots = (base.ratio, base.column("pa_mpjpe"))
-        charts["occlusion"] = occlusion_chart(
-            "Error against occlusion", f"PA-MPJPE, mm · {facts} · dots: {result.name}", by_subject, (1124.0, 400.0), dots
-        )
-        parts = {"hidden joints": ("pa_mpjpe_hidden", HIDDEN), "visible joints": ("pa_mpjpe_visible", VISIBLE)}
-        split = {name: (report.curves[result.name][key], colour) for name, (key, colour) in parts.items()}
-        if all(len(curve.median) > 1 for curve, _ in split.values()):
-            charts["visible_hidden"] = occlusion_chart(
-                f"What is seen and what is not: {result.name}", f"PA-MPJPE, mm · aligned on all joints · {facts}", split
-            )
-        root = {
-            subject: (report.curves[subject]["root_relative_mpjpe"], colour)
-            for subject, colour in zip(result.subjects, COLOURS, strict=False)
-        }
-        charts["root_relative"] = occlusion_chart("Direction and size count too", f"MPJPE root-relative, mm · {facts}", root)
-    groups = {name: (curve, OCCLUDER_COLOURS[name]) for name, curve in report.occluders.items() if len(curve.median) > 1}
-    if len(groups) > 1:
-        charts["occluders"] = occlusion_chart(
-            f"What hides the hand: {result.name}", "PA-MPJPE, mm · hands grouped by what hides most joints", groups
-        )
-    mean_pose = next(stratum for stratum in report.strata["mean pose"] if stratum.name == "all").measures["pa_mpjpe"].median
-    for name, by_subject_rows in report.families.items():
-        levels = [level for level, _, _ in next(iter(by_subject_rows.values()))]
-        colours = dict(zip(result.subjects, COLOURS, strict=False))
-        rows = {subject: ([measures["pa_mpjpe"] for _, _, measures in row], colours[subject]) for subject, row in by_subject_rows.items()}
-        charts[f"family_{name}"] = family_chart(FAMILIES[name], levels, rows, mean_pose)
-    return charts
+def _curve_record(measure: str, curve: Curve) -> dict[str, Any]:
+    # A share that doubles is good news, and no measure of robustness.
+    return curve.record() if MEASURES[measure].unit == "mm" else {k: v for k, v in curve.record().items() if k != "doubled_at"}
 
 
 def _stratum_record(stratum: Stratum) -> dict[str, Any]:
