@@ -70,6 +70,11 @@ def gap_to(hand: ProbedHand, placed: PlacedHand, parts: Parts, first: int = 0, c
     return _gap_to(hand, placed, parts, first, count)
 
 
+def bone_gap(hand: ProbedHand, placed: PlacedHand, parts: Parts) -> float:
+    """Distance of the nearest ball along the bones to the solid, metres, negative inside."""
+    return _bone_gap(hand, placed, parts)
+
+
 def advance(hand: ProbedHand, placed: PlacedHand, parts: Parts, direction: Float[np.ndarray, "3"], depth: float) -> float:
     """Move the whole hand along a unit direction of the solid's frame until it is `depth` inside somewhere; the way in metres."""
     return _advance(hand, placed, parts, direction, depth)
@@ -237,6 +242,16 @@ def _gap_to(hand, placed, parts, first, count):
 
 @njit(cache=True)
 @no_type_check
+def _bone_gap(hand, placed, parts):
+    nearest = inf
+    for i in range(len(hand.probes)):
+        if hand.radii[i] > 0.0:
+            nearest = min(nearest, _probe_gap(hand, placed, parts, i))
+    return nearest
+
+
+@njit(cache=True)
+@no_type_check
 def _advance(hand, placed, parts, direction, depth):
     way = 0.0
     bounds = np.full(len(hand.probes), -inf)
@@ -263,10 +278,15 @@ def _open_digit(hand, placed, parts, angles, first, rates, lower, upper, clearan
         if nearest >= clearance:
             return True
         stride = max(1.0, (clearance - nearest) / _OPENING_STEP)
+        turned = 0.0
         for k in range(3):
             for axis in range(3):
-                turned = angles[first + k, axis] + stride * rates[k, axis]
-                angles[first + k, axis] = min(upper[first + k, axis], max(lower[first + k, axis], turned))
+                before = angles[first + k, axis]
+                after = min(upper[first + k, axis], max(lower[first + k, axis], before + stride * rates[k, axis]))
+                angles[first + k, axis] = after
+                turned += abs(after - before)
+        if turned == 0.0:
+            break
     return False
 
 

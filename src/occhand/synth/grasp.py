@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from occhand.hand.assets import OPEN_HAND
 from occhand.hand.skeleton import MANO_JOINT_NAMES
-from occhand.synth.closing import ProbedHand, deepest_overlap, gap_to
+from occhand.synth.closing import ProbedHand, bone_gap, deepest_overlap
 from occhand.synth.distance import signed_distance
 from occhand.synth.hand_shapes import HandShapes
 from occhand.synth.holds import THUMB, TOUCH, Limits, take_in_pads, take_in_palm
@@ -94,7 +94,7 @@ class GraspSampler:
         if found is None:
             return None
         angles, placed = found
-        if deepest_overlap(hand, placed) > OVERLAP_TOLERANCE or gap_to(hand, placed, solid.parts) < -DEEPEST_PENETRATION:
+        if deepest_overlap(hand, placed) > OVERLAP_TOLERANCE or bone_gap(hand, placed, solid.parts) < -DEEPEST_PENETRATION:
             return None
         points = self.shapes.skin(vertices, placed)
         distance = signed_distance(points, solid.parts)

@@ -171,7 +171,7 @@ def _mug(rng: np.random.Generator) -> _Made:
     bend, tube = rng.uniform(0.024, 0.030), rng.uniform(0.0045, 0.006)
     # The ring lies in its xy plane about +y: y becomes the mug's x, x its height.
     upright = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
-    handle = ring(bend, tube, 1.65).placed((r + 0.002, 0.0, 0.0), upright)
+    handle = ring(bend, tube, 1.5).placed((r + 0.001, 0.0, 0.0), upright)  # its ends stay within the wall
     grip = Grip("power", (r + bend, 0.0, 0.0), _Z, _X, tube, 0.004)
     return [_vessel(0.96 * r, r, h), handle], [grip, grip, *_round_grips(r, h)]
 
