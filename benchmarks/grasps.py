@@ -59,7 +59,7 @@ def main() -> None:
     report(values, grasps)
     (options.out / "grasps.json").write_text(json.dumps({name: np.round(v.astype(float), 3).tolist() for name, v in values.items()}))
     Image.fromarray(histograms(values)).save(options.out / "histograms.png")
-    Image.fromarray(sheet(sampler, hand, grasps[:40])).save(options.out / "grasps.png")
+    Image.fromarray(sheet(sampler, hand, grasps[:40])).quantize(128).save(options.out / "grasps.png")
     print(f"Wrote {options.out}/grasps.json, histograms.png and grasps.png")
 
 

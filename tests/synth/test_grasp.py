@@ -82,7 +82,8 @@ def test_no_digit_runs_through_another_on_the_mesh(hand: HandLayer, sampler: Gra
     parameters = load_parameters("open")
     gauge = PenetrationGauge(parameters.faces, parameters.weights)
     deepest_mm = [1e3 * gauge.depth(posed(hand, sampler, grasp)).max() for grasp in grasps]
-    assert max(deepest_mm) < 4.0
+    assert max(deepest_mm) < 5.0
+    assert np.mean(np.array(deepest_mm) > 4.0) < 0.02
 
 
 def test_overlap_is_that_of_the_capsules(sampler: GraspSampler) -> None:

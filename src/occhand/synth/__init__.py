@@ -1,1 +1,1 @@
-"""Synthetic hands: poses now, grasps and rendered scenes on top of them."""
+"""Synthetic hands: poses, things to hold, grasps, and rendered scenes on top of them."""

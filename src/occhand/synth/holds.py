@@ -44,7 +44,7 @@ _PINCH, _PINCH_OF_THUMB = np.array([1.0, 0.8, 0.35]), np.array([1.0, 0.7, 0.5])
 _OPENING = np.deg2rad([[-2.5, 0.0, 0.0], [-1.0, 0.0, 0.0], [-0.3, 0.0, 0.0]])
 _OPENING_OF_THUMB = np.deg2rad([[-2.0, 0.8, 0.0], [-1.5, 0.0, 0.0], [-0.5, 0.0, 0.0]])
 
-_PRECISION_STYLES = {"pinch": (0.1, "pinch", 1), "ok": (0.1, "ok", 1), "tripod": (0.4, "tripod", 2), "row": (0.4, "tripod", 4)}
+_PRECISION_STYLES = {"pinch": (0.07, "pinch", 1), "ok": (0.07, "ok", 1), "tripod": (0.4, "tripod", 2), "row": (0.46, "tripod", 4)}
 """Share, key pose and number of fingers that oppose the thumb; in a row all fingers are bent as the index is."""
 
 

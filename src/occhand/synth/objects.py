@@ -50,7 +50,7 @@ class SolidObject:
     grips: tuple[Grip, ...]
 
     def signed_distance(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points"]:
-        """Distance of points to the surface, negative inside: exact or on the safe side. Cups and mugs count as full to the brim."""
+        """Distance of points to the surface, negative inside: exact or on the safe side. Cups, mugs and glasses count as full."""
         return signed_distance(points, self.parts)
 
 
@@ -152,11 +152,11 @@ def _cup(rng: np.random.Generator) -> _Made:
 
 def _bowl(rng: np.random.Generator) -> _Made:
     r, h = rng.uniform(0.05, 0.075), rng.uniform(0.02, 0.03)
-    rim = (0.93 * r, 0.0, 0.3 * h)
-    full = [(0, -h, 0), (0.5 * r, -h, 0.004), (0.85 * r, -0.2 * h, 0.03), (r, h, 0.001)]
+    outside = [(0, -h, 0), (0.5 * r, -h, 0.004), (0.85 * r, -0.2 * h, 0.03), (r, h, 0.001)]
     inside = [(r - 0.004, h, 0.001), (0.82 * r - 0.003, -0.1 * h, 0.03), (0.45 * r, -h + 0.005, 0.004), (0, -h + 0.005, 0)]
-    part = lathe(fillet([*full, (0, h, 0)], 4), fillet([*full, *inside], 4))
-    return [part], [Grip("precision", rim, _Y, sign, 0.015) for sign in (_Z, (0.0, 0.0, -1.0))]
+    rim = (0.96 * r - 0.002, 0.0, 0.5 * h)
+    # A thumb inside and fingers outside, or the other way round: unlike a cup it is not full.
+    return [lathe(fillet([*outside, *inside]))], [Grip("precision", rim, _Y, side, 0.003) for side in (_X, (-1.0, 0.0, 0.0))]
 
 
 def _vessel(foot: float, rim: float, h: float) -> Part:
