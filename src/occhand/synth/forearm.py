@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 
-from occhand.synth.hand_surface import HandSurface
+from occhand.synth.hand_surface import load_surface
 from occhand.synth.surfaces import Surfaces
 
 ARM_LABEL, OTHER_HAND_LABEL = 3, 4
@@ -55,7 +56,6 @@ def sample_forearm(rng: np.random.Generator, sleeve_from: float | None = None) -
 
 
 def limb_surfaces(
-    surface: HandSurface,
     vertices: Float[np.ndarray, "778 3"],
     wrist: Float[np.ndarray, "3"],
     forearm: Forearm,
@@ -68,7 +68,6 @@ def limb_surfaces(
     The first 778 vertices are the hand's; the forearm grows out of the wrist's loop without a seam.
 
     Args:
-        surface: The open hand.
         vertices: Posed, with the root unturned; metres.
         wrist: The joint about which the forearm bends.
         forearm: Its shape.
@@ -76,38 +75,39 @@ def limb_surfaces(
         skin_id: Material.
         cloth_id: Material of the sleeve.
     """
+    surface = load_surface()
     hand = surface.subdivision.refine(vertices)
-    rest = surface.rest_fine
-    loop = surface.wrist_loop
-    count = len(loop)
-    ring, rest_ring = hand[loop], rest[loop]
-    rings = _sections(ring, wrist, forearm, _REACH, np.ones(len(_REACH))).reshape(-1, 3)
-    local = np.concatenate([rest_ring + np.array([x, 0.0, 0.0]) for x in _REACH])
-    first = len(hand)
-    arm_faces = _tube_faces(np.concatenate([loop, first + np.arange(len(rings))]).reshape(-1, count))
-    vertices_all, local_all = [hand, rings], [rest, local]
-    faces_all, face_labels = [surface.subdivision.faces, arm_faces], [labels[0], labels[1]]
-    materials = [skin_id, skin_id]
-    if forearm.sleeve_from is not None:
-        points, texture = _sleeve(ring, wrist, forearm)
-        start = first + len(rings)
-        vertices_all.append(points.reshape(-1, 3))
-        local_all.append(texture.reshape(-1, 3))
-        faces_all.append(_tube_faces(start + np.arange(points.shape[0] * count).reshape(-1, count)))
-        face_labels.append(labels[1])
-        materials.append(cloth_id)
-    sizes = [len(faces) for faces in faces_all]
-    tile_ids = np.full(sum(sizes), -1)
-    tile_ids[: sizes[0]] = np.arange(sizes[0])
+    ring, has_sleeve = hand[surface.wrist_loop], forearm.sleeve_from is not None
+    local, faces, piece, tile_ids = _topology(has_sleeve)
+    points = [hand, _sections(ring, wrist, forearm, _REACH, np.ones(len(_REACH))).reshape(-1, 3)]
+    if has_sleeve:
+        cloth, texture = _sleeve(ring, wrist, forearm)
+        points.append(cloth.reshape(-1, 3))
+        local = np.concatenate([local, texture.reshape(-1, 3)])
     return Surfaces(
-        vertices_cam=np.concatenate(vertices_all),
-        local=np.concatenate(local_all),
-        faces=np.concatenate(faces_all),
-        labels=np.repeat(np.array(face_labels, dtype=np.uint8), sizes),
-        material_ids=np.repeat(np.array(materials), sizes),
+        vertices_cam=np.concatenate(points),
+        local=local,
+        faces=faces,
+        labels=np.array([labels[0], labels[1], labels[1]], dtype=np.uint8)[piece],
+        material_ids=np.array([skin_id, skin_id, cloth_id])[piece],
         tile_ids=tile_ids,
-        is_closed=np.repeat(np.array([True, True, False][: len(sizes)]), sizes),
+        is_closed=piece < 2,
     )
+
+
+@lru_cache(maxsize=2)
+def _topology(has_sleeve: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What all limbs share: texture places of hand and arm; faces; 0, 1 or 2 for hand, arm and sleeve; skin tiles."""
+    surface = load_surface()
+    loop, count = surface.wrist_loop, len(surface.rest_fine)
+    along = np.stack([_REACH, np.zeros(len(_REACH)), np.zeros(len(_REACH))], axis=1)
+    arm = (surface.rest_fine[loop] + along[:, None]).reshape(-1, 3)
+    faces = [surface.subdivision.faces, _tube_faces(np.concatenate([loop, count + np.arange(len(arm))]).reshape(-1, len(loop)))]
+    if has_sleeve:
+        faces.append(_tube_faces(count + len(arm) + np.arange(len(_SLEEVE_STEPS) * len(loop)).reshape(-1, len(loop))))
+    piece = np.repeat(np.arange(len(faces)), [len(part) for part in faces])
+    tile_ids = np.where(piece == 0, np.arange(len(piece)), -1)
+    return np.concatenate([surface.rest_fine, arm]), np.concatenate(faces), piece, tile_ids
 
 
 def _sections(

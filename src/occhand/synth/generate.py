@@ -5,26 +5,25 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 
-from occhand.geometry.rotation import matrix_to_axis_angle
 from occhand.render.raster import rasterize
 from occhand.render.shadow import cast_shadows
 from occhand.synth.background import draw_background
+from occhand.synth.contacts import touching
 from occhand.synth.hand_surface import load_surface
+from occhand.synth.rotations import axis_angles
 from occhand.synth.scene import OBJECT_LABEL, SCENE_SHARES, Scene, SceneKind, sample_scene
 from occhand.synth.sensor import develop
-from occhand.synth.shading import SAMPLES, light_scene
+from occhand.synth.shading import SAMPLES_FROM_IMG, light_scene
 from occhand.synth.skin import skin_tiles
+from occhand.synth.surfaces import seen_faces
 from occhand.synth.visibility import HAND_LABEL, first_crossings, flesh_depth
 from occhand.types import HandSample, Occlusion, Side
 
 GENERATOR_VERSION = "1"
 """Changes whenever the same (seed, index) gives another sample."""
 
-CONTACT = 0.003
-"""Metres from the object's surface within which a vertex of the hand touches it."""
 _SHADOW_RADIUS = 0.17
 _GOLDEN_RATIO = 0.6180339887498949
 
@@ -48,13 +47,23 @@ def generate_sample(seed: int, index: int, size: int = 256) -> HandSample:
     if min(seed, index) < 0 or size < 32:
         raise ValueError(f"Seed {seed}, index {index} and size {size}: expected no negative number and at least 32 pixels.")
     rng = np.random.default_rng((seed, index))
-    kind: SceneKind = rng.choice(list(SCENE_SHARES), p=list(SCENE_SHARES.values()))
-    side: Side = "left" if rng.random() < 0.5 else "right"
+    kind, side = _sample_kind(rng)
     tone = (np.random.default_rng(seed).random() + index * _GOLDEN_RATIO) % 1.0  # spread evenly over any run of samples
     scene = sample_scene(rng, kind, side, tone, size)
     image, labels, depth = _draw(rng, scene, size)
-    sample = _annotate(f"{seed}-{index:08d}", scene, image, _occlusion(scene, labels, depth))
+    sample = _annotate(f"{seed}-{index:08d}", scene, image, occlusion_of(scene, labels, depth))
     return _mirrored(sample) if side == "left" else sample
+
+
+def scene_kind(seed: int, index: int) -> SceneKind:
+    """Which family of scenes a sample belongs to, without drawing it."""
+    return _sample_kind(np.random.default_rng((seed, index)))[0]
+
+
+def _sample_kind(rng: np.random.Generator) -> tuple[SceneKind, Side]:
+    kinds = list(SCENE_SHARES)
+    kind = kinds[int(np.searchsorted(np.cumsum(list(SCENE_SHARES.values())), rng.random()).clip(0, len(kinds) - 1))]
+    return kind, "left" if rng.random() < 0.5 else "right"
 
 
 @lru_cache(maxsize=1)
@@ -65,22 +74,28 @@ def _tiles() -> UInt8[np.ndarray, "faces points 5"]:
 
 def _draw(rng: np.random.Generator, scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The photograph, and label and depth at each pixel's centre."""
-    front, K, lighting = scene.surfaces.front(), scene.K, scene.lighting
-    exact = rasterize(front.vertices_cam, front.faces, K, size, size)
-    labels = np.where(exact.face_ids >= 0, front.labels[exact.face_ids], 0).astype(np.uint8)
-    offset = (SAMPLES - 1) / 2
-    samples_from_img = np.array([[SAMPLES, 0.0, offset], [0.0, SAMPLES, offset], [0.0, 0.0, 1.0]])
-    samples = rasterize(front.vertices_cam, front.faces, samples_from_img @ K, SAMPLES * size, SAMPLES * size)
+    front, lighting = scene.surfaces.front(), scene.lighting
+    samples = rasterize(front.vertices_cam, front.faces, SAMPLES_FROM_IMG @ scene.K, 2 * size + 1, 2 * size + 1)
+    ids, depth = samples.face_ids[1::2, 1::2], np.ascontiguousarray(samples.depth[1::2, 1::2])
+    labels = np.where(ids >= 0, front.labels[ids], 0).astype(np.uint8)
     middle = scene.hand.joints_cam.mean(0)
-    shadows = cast_shadows(front.vertices_cam, scene.surfaces.faces, lighting.directions[0], middle, _SHADOW_RADIUS, max(96, size))
+    lamp = lighting.directions[0]
+    facing_lamp = scene.surfaces.front(middle + 20 * _SHADOW_RADIUS * lamp)
+    shadows = cast_shadows(facing_lamp.vertices_cam, facing_lamp.faces, lamp, middle, _SHADOW_RADIUS, max(96, size))
     background, normals = draw_background(rng, size), scene.surfaces.normals()
-    light = light_scene(front, normals, samples, exact.depth, K, scene.materials, _tiles(), lighting, shadows, background)
+    light = light_scene(front, normals, samples, depth, scene.K, scene.materials, _tiles(), lighting, shadows, background)
     exposure = 0.75 / float(lighting.sky.mean() + 0.55 * lighting.intensities.mean(1).sum())
-    return develop(light, exposure, rng), labels, exact.depth
+    return develop(light, exposure, rng), labels, depth
 
 
-def _occlusion(scene: Scene, labels: UInt8[np.ndarray, "size size"], depth: Float[np.ndarray, "size size"]) -> Occlusion:
-    """What hides the hand."""
+def occlusion_of(scene: Scene, labels: UInt8[np.ndarray, "size size"], depth: Float[np.ndarray, "size size"]) -> Occlusion:
+    """What hides the hand of a scene.
+
+    Args:
+        scene: As the camera sees it.
+        labels: Of each pixel, 0 where nothing is.
+        depth: Of each pixel, metres.
+    """
     hand, surfaces = scene.hand, scene.surfaces.front()
     points, count = np.concatenate([hand.vertices_cam, hand.joints_cam]), len(hand.vertices_cam)
     own_vertex = np.concatenate([np.arange(count), np.full(21, -1)])
@@ -89,8 +104,7 @@ def _occlusion(scene: Scene, labels: UInt8[np.ndarray, "size size"], depth: Floa
     by_self, by_other = by_hand < points[:, 2] - own_flesh, by_other < points[:, 2]
     contacts = np.zeros(0, dtype=np.int64)
     if scene.solid is not None:
-        local = (hand.vertices_cam - scene.solid_t) @ scene.solid_R
-        contacts = np.flatnonzero(np.abs(scene.solid.signed_distance(local)) < CONTACT)
+        contacts = touching((hand.vertices_cam - scene.solid_t) @ scene.solid_R, scene.solid)
     alone = _pixels_alone(scene)
     return Occlusion(
         joints_by_self=by_self[count:],
@@ -106,16 +120,18 @@ def _occlusion(scene: Scene, labels: UInt8[np.ndarray, "size size"], depth: Floa
 
 
 def _pixels_alone(scene: Scene) -> int:
-    """Pixels that the hand would cover if it were alone and the image without border."""
-    front = scene.surfaces.front()
-    faces = front.faces[front.labels == HAND_LABEL]
-    points = scene.surfaces.vertices_cam[: int(faces.max()) + 1]
+    """Pixels that the hand would cover if it were alone and the image without border; its wrist counts as closed."""
+    loop = load_surface().wrist_loop
+    lid = np.stack([np.full(len(loop) - 2, loop[0]), loop[2:], loop[1:-1]], axis=1)
+    faces = np.concatenate([scene.surfaces.faces[: len(load_surface().subdivision.faces)], lid])
+    points = scene.surfaces.vertices_cam[: len(load_surface().rest_fine)]
+    front = faces[seen_faces(points, faces, np.full(len(faces), True))]
     image = points @ scene.K.T
     image = image[:, :2] / image[:, 2:]
     low = np.floor(image.min(0))
     width, height = (np.ceil(image.max(0)) - low + 1).astype(int).tolist()
     shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]], [0.0, 0.0, 1.0]])
-    return max(1, int((rasterize(points, faces, shift @ scene.K, height, width).face_ids >= 0).sum()))
+    return max(1, int(np.count_nonzero(rasterize(points, front, shift @ scene.K, height, width).face_ids >= 0)))
 
 
 def _annotate(key: str, scene: Scene, image: np.ndarray, occlusion: Occlusion) -> HandSample:
@@ -131,7 +147,7 @@ def _annotate(key: str, scene: Scene, image: np.ndarray, occlusion: Occlusion) -
         joints_img=joints_img,
         bbox_xyxy=np.concatenate([joints_img.min(0), joints_img.max(0)]),
         vertices_cam=hand.vertices_cam,
-        pose=matrix_to_axis_angle(torch.from_numpy(hand.rotations)).numpy().ravel(),
+        pose=axis_angles(hand.rotations).ravel(),
         betas=hand.betas,
         translation=hand.translation,
         occlusion=occlusion,

@@ -117,13 +117,13 @@ def sample_cloth(rng: np.random.Generator, along: Float[np.ndarray, "3"]) -> Mat
 
 def sample_colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
     """A linear RGB of things: white, black and grey often, muted colours most often, bright ones too."""
-    kind = rng.random()
+    kind, hue, saturation, value, *tint = rng.random(7).tolist()
     if kind < 0.3:
-        return np.clip(rng.choice([0.03, 0.12, 0.3, 0.55, 0.8]) * rng.uniform(0.7, 1.2) * rng.uniform(0.92, 1.08, 3), 0.01, 0.9)
-    hue, saturation = rng.random(), rng.uniform(0.25, 0.65) if kind < 0.7 else rng.uniform(0.7, 1.0)
-    wheel = np.clip(np.abs((6 * hue + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1, 0, 1)
-    value = rng.uniform(0.25, 0.95)
-    return np.clip((value * (1 - saturation * (1 - wheel))) ** 2.2, 0.006, 0.9)
+        grey = (0.02, 0.10, 0.28, 0.5, 0.75)[int(5 * hue)] * (0.8 + 0.4 * value)
+        return np.array([min(0.9, grey * (0.92 + 0.16 * t)) for t in tint])
+    saturation = 0.25 + 0.4 * saturation if kind < 0.7 else 0.7 + 0.3 * saturation
+    wheel = (min(1.0, max(0.0, abs((6 * hue + turn) % 6 - 3) - 1)) for turn in (0.0, 4.0, 2.0))
+    return np.array([max(0.006, ((0.25 + 0.7 * value) * (1 - saturation * (1 - part))) ** 2.2) for part in wheel])
 
 
 def _unit_vector(rng: np.random.Generator) -> np.ndarray:

@@ -76,7 +76,7 @@ class PoseSampler:
         """Independent poses, each free of collisions beyond `OVERLAP_TOLERANCE`."""
         accepted: list[np.ndarray] = []
         while (missing := count - sum(map(len, accepted))) > 0:
-            poses = self.separate(torch.from_numpy(self._propose(rng, missing)))
+            poses = self.separate(torch.from_numpy(self.propose(rng, missing)))
             accepted.append(poses[self.deepest_overlap(poses) <= OVERLAP_TOLERANCE].numpy())
         return np.concatenate(accepted) if accepted else np.zeros((0, 16, 3), np.float32)
 
@@ -110,7 +110,7 @@ class PoseSampler:
             angles[todo] = torch.clamp(angles[todo] - step[is_deep].clamp(-0.3, 0.3), lower, upper)
         return angles
 
-    def _propose(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "count 16 3"]:
+    def propose(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "count 16 3"]:
         """Mixtures of two or three key poses, plus a common closure, joint noise and single extended fingers."""
 
         def noise(*shape: int) -> np.ndarray:

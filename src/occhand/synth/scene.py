@@ -11,14 +11,15 @@ import torch
 from jaxtyping import Float
 from numba import njit
 
-from occhand.hand.prior import rotations_from_angles
 from occhand.hand.skeleton import HOUSE_FROM_HO3D, tip_vertices
+from occhand.synth.closing import ProbedHand, deepest_overlap, place
 from occhand.synth.forearm import ARM_LABEL, OTHER_HAND_LABEL, limb_surfaces, sample_forearm
-from occhand.synth.grasp import GraspSampler
+from occhand.synth.grasp import Grasp, GraspSampler
 from occhand.synth.hand_surface import load_surface
 from occhand.synth.materials import Material, sample_cloth, sample_solid, skin_material
 from occhand.synth.objects import SolidObject, sample_object
-from occhand.synth.pose import PoseSampler
+from occhand.synth.pose import OVERLAP_TOLERANCE, PoseSampler
+from occhand.synth.rotations import joint_rotations
 from occhand.synth.shading import Lighting
 from occhand.synth.skin import skin_palette
 from occhand.synth.surfaces import Surfaces, join
@@ -89,16 +90,16 @@ def sample_scene(rng: np.random.Generator, kind: SceneKind, side: Side, tone: fl
     grasp = None
     if kind == "grasp" or (kind == "truncated" and rng.random() < 0.5) or (kind == "sleeve" and rng.random() < 0.5):
         grasp = _grasps().sample(rng, betas)
-    angles = _poses().sample(rng) if grasp is None else grasp.angles
-    rotations = _local_rotations(angles)
+    angles = _sample_pose(rng) if grasp is None else grasp.angles
+    rotations = joint_rotations(angles, _joint_axes())
     vertices, joints = load_surface().pose(rotations, betas)
-    rotations[0] = R = _sample_view(rng)
-    turned = vertices @ R.T
-    t = _sample_position(rng) - (turned.min(0) + turned.max(0)) / 2  # x_cam = R x + t takes the unturned hand to the camera
+    position = _sample_position(rng)
+    rotations[0] = R = _sample_view(rng) if grasp is None else _view_of_grasp(rng, grasp, vertices, position)
+    t = position - R @ _middle(vertices)  # x_cam = R x + t takes the unturned hand to the camera
     hand = _place_hand(rotations, betas, vertices, joints, t, side)
 
     sleeve_from = float(rng.uniform(-0.045, -0.02)) if kind == "sleeve" else None
-    limb = limb_surfaces(load_surface(), vertices, joints[0], sample_forearm(rng, sleeve_from), (HAND_LABEL, ARM_LABEL), 0, 1)
+    limb = limb_surfaces(vertices, joints[0], sample_forearm(rng, sleeve_from), (HAND_LABEL, ARM_LABEL), 0, 1)
     parts = [limb.moved(R, t)]
     solid, solid_R, solid_t = None, np.eye(3), np.zeros(3)
     if grasp is not None:
@@ -124,10 +125,27 @@ def _poses() -> PoseSampler:
     return PoseSampler.load()
 
 
-def _local_rotations(angles: np.ndarray) -> np.ndarray:
-    axes = _poses().axes.to(torch.float64)
-    rotations: np.ndarray = rotations_from_angles(torch.as_tensor(angles, dtype=torch.float64), axes).numpy()
-    return rotations
+@lru_cache(maxsize=1)
+def _joint_axes() -> np.ndarray:
+    return _poses().axes.numpy().astype(np.float64)
+
+
+@lru_cache(maxsize=1)
+def _mean_hand() -> ProbedHand:
+    return _grasps().shapes.shaped(np.zeros(10))[1]
+
+
+def _sample_pose(rng: np.random.Generator) -> np.ndarray:
+    """A free pose, as `PoseSampler.sample` draws it; most of its proposals are free of collisions, and that is seen without torch."""
+    hand, poses = _mean_hand(), _poses()
+    while True:
+        angles = poses.propose(rng, 1)
+        placed = place(hand, angles[0].astype(np.float64), np.eye(3), np.zeros(3))
+        if deepest_overlap(hand, placed) <= OVERLAP_TOLERANCE:
+            return angles[0]
+        separated = poses.separate(torch.from_numpy(angles))
+        if float(poses.deepest_overlap(separated)) <= OVERLAP_TOLERANCE:
+            return separated[0].numpy()
 
 
 def _place_hand(rotations: np.ndarray, betas: np.ndarray, vertices: np.ndarray, joints: np.ndarray, t: np.ndarray, side: Side) -> PosedHand:
@@ -157,23 +175,23 @@ def _object_surfaces(rng: np.random.Generator, solid: SolidObject, R: np.ndarray
 def _float_object(rng: np.random.Generator, hand: PosedHand) -> tuple[SolidObject, np.ndarray, np.ndarray]:
     """An object in front of the hand; of a few tries, the one that hides nearest to a share drawn evenly."""
     target = rng.uniform(0.0, _HIGHEST_TARGET)
-    tries = []
-    for _ in range(4):
-        solid, R = sample_object(rng), _random_rotation(rng)
-        points = solid.vertices @ R.T
-        t = _in_front(rng, hand, points, (points.min(0) + points.max(0)) / 2)
-        share = _hidden_share(hand, points + t, solid.faces)
-        tries.append((abs(share - target), solid, R, t))
+    tries, sample = [], np.ascontiguousarray(hand.vertices_cam[::7])
+    for solid in (sample_object(rng), sample_object(rng)):
+        for _ in range(2):
+            R = _random_rotation(rng)
+            points = solid.vertices @ R.T
+            t = _in_front(rng, hand, points, _middle(points))
+            share = _hidden_share(sample, points + t, solid.faces)
+            tries.append((abs(share - target), solid, R, t))
     _, solid, R, t = min(tries, key=lambda attempt: attempt[0])
     return solid, R, t
 
 
-def _hidden_share(hand: PosedHand, points: np.ndarray, faces: np.ndarray) -> float:
-    """Share of the hand's vertices that a thing hides."""
-    sample = np.ascontiguousarray(hand.vertices_cam[::7])
-    none = np.full(len(sample), -1)
-    _, crossing = first_crossings(sample, none, points, faces, np.full(len(faces), OBJECT_LABEL, dtype=np.uint8), np.eye(3))
-    return float((crossing < sample[:, 2]).mean())
+def _hidden_share(vertices: np.ndarray, points: np.ndarray, faces: np.ndarray) -> float:
+    """Share of vertices of the hand that a thing hides."""
+    none = np.full(len(vertices), -1)
+    _, crossing = first_crossings(vertices, none, points, faces, np.full(len(faces), OBJECT_LABEL, dtype=np.uint8), np.eye(3))
+    return float((crossing < vertices[:, 2]).mean())
 
 
 def _other_limb(rng: np.random.Generator, hand: PosedHand, materials: list[Material], tone: float, is_crossing: bool) -> Surfaces:
@@ -182,20 +200,23 @@ def _other_limb(rng: np.random.Generator, hand: PosedHand, materials: list[Mater
         tone = float(rng.random())
     materials += [skin_material(skin_palette(tone, rng), rng), sample_cloth(rng, np.array([1.0, 0.0, 0.0]))]
     betas = hand.betas if rng.random() < 0.7 else np.clip(rng.standard_normal(10), -2.5, 2.5)
-    vertices, joints = load_surface().pose(_local_rotations(_poses().sample(rng)), betas)
+    vertices, joints = load_surface().pose(joint_rotations(_sample_pose(rng), _joint_axes()), betas)
     labels, ids = (OTHER_HAND_LABEL, OTHER_HAND_LABEL), (len(materials) - 2, len(materials) - 1)
-    limb = limb_surfaces(load_surface(), vertices, joints[0], sample_forearm(rng), labels, *ids)
+    limb = limb_surfaces(vertices, joints[0], sample_forearm(rng), labels, *ids)
     if rng.random() < 0.5:
         limb = _mirrored(limb)
+    # The coarse hand is enough to see how much is hidden.
+    surface = load_surface()
+    faces = np.concatenate([surface.parameters.faces, limb.faces[len(surface.subdivision.faces) :]])
     target = rng.uniform(0.05, _HIGHEST_TARGET)
-    tries = []
-    for _ in range(4):
+    tries, sample = [], np.ascontiguousarray(hand.vertices_cam[::7])
+    for _ in range(3):
         R = _sample_view(rng)
         points = limb.vertices_cam @ R.T
         # The hand, or the middle of the forearm, comes between the camera and a joint.
         middle = points[:778].mean(0) + R @ np.array([0.16 if is_crossing else 0.0, 0.0, 0.0])
         t = _in_front(rng, hand, points, middle)
-        share = _hidden_share(hand, points + t, limb.faces)
+        share = _hidden_share(sample, points + t, faces)
         tries.append((abs(share - target), points + t))
     _, points = min(tries, key=lambda attempt: attempt[0])
     return replace(limb, vertices_cam=points)
@@ -251,6 +272,24 @@ def _sample_view(rng: np.random.Generator) -> np.ndarray:
         towards_camera = -R[2, 0]
         if towards_camera < 0.6 or rng.random() < 0.12:
             return R
+
+
+def _view_of_grasp(rng: np.random.Generator, grasp: Grasp, vertices: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Of a few views the one from which the held object hides nearest to a share drawn evenly: most views show the back of the hand."""
+    target = rng.uniform(0.0, _HIGHEST_TARGET)
+    solid_points = grasp.solid.vertices @ grasp.solid_R.T + grasp.solid_t
+    tries = []
+    for _ in range(2):
+        R = _sample_view(rng)
+        t = position - R @ _middle(vertices)
+        share = _hidden_share(np.ascontiguousarray(vertices[::7]) @ R.T + t, solid_points @ R.T + t, grasp.solid.faces)
+        tries.append((abs(share - target), R))
+    return min(tries, key=lambda attempt: attempt[0])[1]
+
+
+def _middle(points: np.ndarray) -> np.ndarray:
+    middle: np.ndarray = (points.min(0) + points.max(0)) / 2
+    return middle
 
 
 def _sample_position(rng: np.random.Generator) -> np.ndarray:

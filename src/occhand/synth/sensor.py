@@ -12,7 +12,7 @@ from PIL import Image
 
 from occhand.synth.background import blur_in_place
 
-_CURVE_STEPS = 4096
+_CURVE_STEPS = 1024
 
 
 def develop(light: Float32[np.ndarray, "height width 3"], exposure: float, rng: np.random.Generator) -> UInt8[np.ndarray, "height width 3"]:

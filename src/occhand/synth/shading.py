@@ -20,8 +20,14 @@ from occhand.synth.noise import value_noise
 from occhand.synth.skin import TILE
 from occhand.synth.surfaces import Surfaces
 
-SAMPLES = 2
-"""Samples per pixel along x and y of the raster that is lit; a surface that covers several of a pixel's samples is lit once."""
+SAMPLES_FROM_IMG = np.array([[2.0, 0.0, 1.0], [0.0, 2.0, 1.0], [0.0, 0.0, 1.0]])
+"""A pixel sees nine samples half a pixel apart, those at its edges shared with its neighbours; the middle one is its centre.
+
+An image of n pixels has 2 n + 1 samples. A surface that covers several samples of a pixel is lit once.
+"""
+_NEIGHBOURS = np.array([(1, 1), (0, 1), (1, 0), (1, 2), (2, 1), (0, 0), (0, 2), (2, 0), (2, 2)])
+_TENT = np.array([4, 2, 2, 2, 2, 1, 1, 1, 1]) / 16
+"""The nine samples, the middle one first, and their shares: the filter is a tent one pixel wide to either side."""
 _SAME_SURFACE = 0.004
 """Metres of depth within which two samples of a pixel on the same material are one surface."""
 _OPEN_REACH = 0.02
@@ -76,7 +82,7 @@ def light_scene(
     Args:
         surfaces: What to draw.
         normals: At the vertices, of any length.
-        raster: Of the surfaces, `SAMPLES` per pixel along x and y.
+        raster: Of the surfaces, on the grid of `SAMPLES_FROM_IMG`.
         depth: Of them, at the pixel centres.
         K: Of the picture, pixels.
         materials: What `surfaces.material_ids` names.
@@ -110,31 +116,32 @@ def _mesh(surfaces: Surfaces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @no_type_check
 def _find_points(face_ids, barycentrics, sample_depth, vertices, faces, material_ids, normals):
     """The first sample of each surface in each pixel stands for all that the surface covers there."""
-    height, width, per_pixel = face_ids.shape[0] // SAMPLES, face_ids.shape[1] // SAMPLES, SAMPLES * SAMPLES
+    height, width = face_ids.shape[0] // 2, face_ids.shape[1] // 2
     most = 0
-    for row in range(face_ids.shape[0]):
-        for column in range(face_ids.shape[1]):
-            most += face_ids[row, column] >= 0
+    for py in range(height):
+        for px in range(width):
+            for sample in range(9):
+                most += face_ids[2 * py + _NEIGHBOURS[sample, 0], 2 * px + _NEIGHBOURS[sample, 1]] >= 0
     pixels, shares, kept = np.empty((most, 2), np.int64), np.empty(most, np.float32), np.empty(most, np.int64)
     weights, positions, directions = np.empty((most, 3), np.float32), np.empty((most, 3), np.float32), np.empty((most, 3), np.float32)
     count = 0
     for py in range(height):
         for px in range(width):
             done = 0  # a bit for each sample that an earlier one stands for
-            for sample in range(per_pixel):
-                row, column = SAMPLES * py + sample // SAMPLES, SAMPLES * px + sample % SAMPLES
+            for sample in range(9):
+                row, column = 2 * py + _NEIGHBOURS[sample, 0], 2 * px + _NEIGHBOURS[sample, 1]
                 face = face_ids[row, column]
                 if face < 0 or (done >> sample) & 1:
                     continue
-                z, covered = sample_depth[row, column], 1
-                for other in range(sample + 1, per_pixel):
-                    y, x = SAMPLES * py + other // SAMPLES, SAMPLES * px + other % SAMPLES
+                z, covered = sample_depth[row, column], _TENT[sample]
+                for other in range(sample + 1, 9):
+                    y, x = 2 * py + _NEIGHBOURS[other, 0], 2 * px + _NEIGHBOURS[other, 1]
                     other_face = face_ids[y, x]
                     if other_face >= 0 and material_ids[other_face] == material_ids[face] and abs(sample_depth[y, x] - z) < _SAME_SURFACE:
                         done |= 1 << other
-                        covered += 1
+                        covered += _TENT[other]
                 pixels[count, 0], pixels[count, 1] = py, px
-                shares[count], kept[count] = covered / per_pixel, face
+                shares[count], kept[count] = covered, face
                 i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
                 u, v, w = barycentrics[row, column, 0], barycentrics[row, column, 1], barycentrics[row, column, 2]
                 weights[count, 0], weights[count, 1], weights[count, 2] = u, v, w

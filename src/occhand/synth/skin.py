@@ -41,6 +41,8 @@ SKIN_SCALE: UInt8[np.ndarray, "12 3"] = np.array(
 Ours: drawn up by eye to span human skin, not measured, and no relation to a dermatological scale is claimed.
 """
 
+_LINEAR_SCALE = linear_from_srgb(SKIN_SCALE)
+
 Palette = Float[np.ndarray, "6 3"]
 """Linear RGB of bare skin, then of each of `MASKS`."""
 
@@ -179,9 +181,10 @@ def skin_tiles(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray,
 
 def _on_scale(tone: float) -> np.ndarray:
     """Linear RGB at a place on `SKIN_SCALE`."""
-    place = np.clip(tone, 0.0, 1.0) * (len(SKIN_SCALE) - 1)
-    steps = np.arange(len(SKIN_SCALE))
-    return np.array([np.interp(place, steps, channel) for channel in linear_from_srgb(SKIN_SCALE).T])
+    place = min(1.0, max(0.0, tone)) * (len(SKIN_SCALE) - 1)
+    step = min(int(place), len(SKIN_SCALE) - 2)
+    mixed: np.ndarray = _LINEAR_SCALE[step] + (place - step) * (_LINEAR_SCALE[step + 1] - _LINEAR_SCALE[step])
+    return mixed
 
 
 @lru_cache(maxsize=1)

@@ -30,9 +30,9 @@ class Surfaces:
     is_closed: Bool[np.ndarray, "faces"]
     """The inner side of the face cannot be seen."""
 
-    def front(self, eye: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Surfaces:
-        """Without the faces of closed surfaces that look away from an eye: half the work, the same picture."""
-        kept = _seen_faces(self.vertices_cam, self.faces, self.is_closed, eye)
+    def front(self, eye: Float[np.ndarray, "3"] | None = None) -> Surfaces:
+        """Without the faces of closed surfaces that look away from an eye (the camera): half the work, the same picture."""
+        kept = seen_faces(self.vertices_cam, self.faces, self.is_closed, eye)
         per_face = (self.labels[kept], self.material_ids[kept], self.tile_ids[kept], self.is_closed[kept])
         return Surfaces(self.vertices_cam, self.local, self.faces[kept], *per_face)
 
@@ -57,6 +57,16 @@ def join(parts: Sequence[Surfaces]) -> Surfaces:
         tile_ids=np.concatenate([part.tile_ids for part in parts]),
         is_closed=np.concatenate([part.is_closed for part in parts]),
     )
+
+
+def seen_faces(
+    vertices_cam: Float[np.ndarray, "vertices 3"],
+    faces: Int[np.ndarray, "faces 3"],
+    is_closed: Bool[np.ndarray, "faces"],
+    eye: Float[np.ndarray, "3"] | None = None,
+) -> Int[np.ndarray, "kept"]:
+    """Rows of the faces that an eye (the camera) sees the outside of, and of all that are not part of a closed surface."""
+    return _seen_faces(vertices_cam, faces, is_closed, np.zeros(3) if eye is None else eye)
 
 
 @njit(cache=True)

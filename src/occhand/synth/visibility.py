@@ -54,7 +54,7 @@ def first_crossings(
     image = points_cam @ K.T
     image = image[:, :2] / image[:, 2:]
     low, high = image.min(0), image.max(0)
-    cell = float(max(2.0, (high - low).max() / 48))
+    cell = float((high - low).max()) / np.sqrt(len(image)) + 1e-6
     columns, rows = (np.floor((high - low) / cell).astype(np.int64) + 1).tolist()
     bucket = np.floor((image - low) / cell).astype(np.int64) @ np.array([1, columns])
     order = np.argsort(bucket, kind="stable")
