@@ -143,20 +143,28 @@ def f_score(
     columns F@5 and F@15 are of vertices aligned before by `align_official`.
     """
     batch = target.shape[:-2]
-    pairs = zip(*(points.reshape(-1, *points.shape[-2:]).split(_CHUNK) for points in (predicted, target)), strict=True)
+    a, b = (points.detach().reshape(-1, *points.shape[-2:]) for points in (predicted, target))
     limits = target.new_tensor(tuple(thresholds))
-    shares = [[(distance[..., None] < limits).to(target).mean(-2) for distance in _nearest(*pair)] for pair in pairs]
-    precision, recall = (torch.cat(share) for share in zip(*shares, strict=True))
+    shares = target.new_empty(2, len(b), len(limits))
+    # One matrix for all chunks: new ones, with the small results left between them, can scatter over gigabytes of memory.
+    squared = target.new_empty(_CHUNK, a.shape[1], b.shape[1])
+    for first in range(0, len(b), _CHUNK):
+        rows = slice(first, first + _CHUNK)
+        for share, distance in zip(shares, _nearest(a[rows], b[rows], squared[: len(b[rows])]), strict=True):
+            share[rows] = (distance[..., None] < limits).to(share).mean(-2)
+    precision, recall = shares
     score = 2 * precision * recall / (precision + recall).clamp_min(torch.finfo(target.dtype).tiny)
     return score.reshape(*batch, len(limits))
 
 
-def _nearest(a: Float[Tensor, "B a 3"], b: Float[Tensor, "B b 3"]) -> tuple[Float[Tensor, "B b"], Float[Tensor, "B a"]]:
-    """Distance of each point of `b` from the nearest of `a`, and the other way round."""
+def _nearest(
+    a: Float[Tensor, "B a 3"], b: Float[Tensor, "B b 3"], squared: Float[Tensor, "B a b"]
+) -> tuple[Float[Tensor, "B b"], Float[Tensor, "B a"]]:
+    """Distance of each point of `b` from the nearest of `a`, and the other way round; `squared` is overwritten."""
     # |a|^2 - 2 ab + |b|^2 as one product, about the middle of b, where hands are small numbers and little is lost to rounding.
     middle = b.mean(-2, keepdim=True)
     a, b = a - middle, b - middle
     left = torch.cat([a, a.square().sum(-1, keepdim=True), torch.ones_like(a[..., :1])], dim=-1)
     right = torch.cat([-2 * b, torch.ones_like(b[..., :1]), b.square().sum(-1, keepdim=True)], dim=-1)
-    squared = left @ right.mT
+    torch.bmm(left, right.mT, out=squared)
     return squared.amin(-2).clamp_min(0).sqrt(), squared.amin(-1).clamp_min(0).sqrt()
