@@ -72,6 +72,8 @@ class Oracle:
     """Knows every hand by its picture, and is off by 10 mm at every joint that its picture does not show."""
 
     needs_keypoints = True
+    blur = 0.0
+    """Metres added to every joint."""
 
     def __init__(self, hand, samples) -> None:
         self.hand = hand
@@ -84,7 +86,7 @@ class Oracle:
 
     def __call__(self, views) -> Estimate:
         rows = [self._truth[np.ascontiguousarray(view.picture).tobytes()] for view in views]
-        joints = torch.from_numpy(np.stack([joints + 0.01 * hidden[:, None] * (0.0, 1.0, 0.0) for joints, _, hidden in rows]))
+        joints = torch.from_numpy(np.stack([joints + 0.01 * hidden[:, None] * (0.0, 1.0, 0.0) + self.blur for joints, _, hidden in rows]))
         vertices = torch.from_numpy(np.stack([vertices for _, vertices, _ in rows]))
         B = len(rows)
         rotations = torch.eye(3).expand(B, 16, 3, 3)

@@ -110,6 +110,12 @@ def test_predictions_are_measured_and_not_perturbed(samples, tmp_path):
     assert set(json.loads((tmp_path / "stress.json").read_text())["families"]["eraser"]) == {"fit"}
 
 
+def test_a_network_that_diverged_is_named(oracle, samples, tmp_path):
+    oracle.blur = np.nan
+    with pytest.raises(ValueError, match="sample 'hand-00' has joints that are not finite"):
+        run_stress(oracle, samples[:3], tmp_path, "oracle", "made hands", NOTHING)
+
+
 def test_bad_input_is_named(hand, samples, tmp_path):
     estimator = FitEstimator(hand)
     with pytest.raises(ValueError, match="nowhere has no samples"):
@@ -120,6 +126,8 @@ def test_bad_input_is_named(hand, samples, tmp_path):
         StressConfig(families=("rain",))
     with pytest.raises(ValueError, match="expected 0 or more"):
         NoiseModel(-0.1)
+    with pytest.raises(ValueError, match="'mean pose' is the name of a baseline"):
+        run_stress(estimator, samples, tmp_path, "mean pose", "made hands", NOTHING)
     one = Predictions(("hand-00",), samples[0].joints_cam[None])
     with pytest.raises(ValueError, match="No prediction for sample 'hand-01'"):
         run_stress(one, samples[:2], tmp_path, "file", "made hands", NOTHING)

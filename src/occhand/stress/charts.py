@@ -10,6 +10,8 @@ from occhand.stress.families import Family
 from occhand.stress.plot import INK, MUTED, Area, Axes, Dot, Figure, Label, Path
 
 _DASH = (5.0, 5.0)
+_LONGEST_NAME = 15
+"""Letters that fit beside the frame."""
 _LEAST_HEIGHT = 1.0
 """Millimetres that an axis shows even of perfect hands."""
 _BAR = "#8aa2c8"
@@ -62,7 +64,8 @@ def _name_ends(figure: Figure, ends: list[tuple[tuple[float, float], str, str, b
     below = -np.inf
     for (x, y), name, colour, bold in sorted(ends, key=lambda end: end[0][1]):
         below = max(y + 4, below + 15)
-        figure.add(Label((x + 9, below), name, 12, colour, bold=bold))
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        figure.add(Label((x + 9, below), shown, 12, colour, bold=bold))
 
 
 def family_chart(family: Family, levels: list[float], summaries: dict[str, tuple[list[Summary], str]], mean_pose: float | None) -> Figure:

@@ -40,7 +40,7 @@ p{max-width:78ch;margin:6px 0 14px}.lead{color:var(--muted);margin-bottom:22px;m
 .badge{font-size:13px;font-weight:600;margin-right:8px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(205px,1fr));gap:12px;margin:22px 0 8px}
 .tile{background:var(--soft);border-radius:10px;padding:14px 16px}
-.tile b{display:block;font-size:22px;line-height:1.35;font-weight:650;white-space:nowrap}
+.tile b{display:block;font-size:21px;line-height:1.35;font-weight:650;white-space:nowrap}
 .tile span{color:var(--muted);font-size:13px;line-height:1.35;display:block}
 svg{max-width:100%;height:auto;font-family:inherit;display:block}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(480px,1fr));gap:26px;margin-top:26px}

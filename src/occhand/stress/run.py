@@ -75,12 +75,14 @@ def run_stress(
         config: The defaults take 400 hands in a minute or two.
 
     Raises:
-        ValueError: No samples, a key that comes twice, predictions for other samples.
+        ValueError: No samples, a key that comes twice, predictions for other samples, a baseline's name, hands that are not finite.
     """
     config = config or StressConfig()
     main: Subject = PredictionsSubject(subject, name) if isinstance(subject, Predictions) else EstimatorSubject(subject, name)
     fit = EstimatorSubject(FitEstimator(load_hand() if isinstance(subject, Predictions) else subject.hand), "fit")
     is_fit = isinstance(subject, FitEstimator)
+    if name in {MeanPose.name, "" if is_fit else fit.name}:
+        raise ValueError(f"{name!r} is the name of a baseline in every report. Choose another name for what is tested.")
     subjects: list[Subject] = [main, *([] if is_fit else [fit]), MeanPose(fit.estimator.hand)]
     result = StressResult(name, data_name, [each.name for each in subjects], fit.estimator.hand.faces.numpy())
     for trials in _batches(samples, config):

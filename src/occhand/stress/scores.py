@@ -65,10 +65,17 @@ def mirror_left(points: Float[np.ndarray, "points 3"], side: str) -> Float[np.nd
 
 
 def score(predicted: Predicted, trials: Sequence[Trial]) -> dict[str, Float[np.ndarray, "B"]]:
-    """Every measure of every hand, in its unit; NaN where it does not exist: no hidden joint, no mesh, a hand behind the camera."""
+    """Every measure of every hand, in its unit; NaN where it does not exist: no hidden joint, no mesh, a hand behind the camera.
+
+    Raises:
+        ValueError: A predicted joint that is not finite.
+    """
     samples = [trial.sample for trial in trials]
     truth = torch.from_numpy(np.stack([mirror_left(sample.joints_cam, sample.side) for sample in samples])).double()
     joints = predicted.joints.double()
+    if not joints.isfinite().all():
+        broken = samples[int((~joints.isfinite()).flatten(1).any(1).nonzero()[0])].key
+        raise ValueError(f"The hand predicted for sample {broken!r} has joints that are not finite. Weights that diverged?")
     errors = 1e3 * point_errors(procrustes_align(joints, truth), truth)
     hidden = torch.from_numpy(np.stack([trial.is_hidden for trial in trials]))
     scores = {
