@@ -41,7 +41,7 @@ class StressConfig:
     """Of the samples, the first so many are perturbed and mirrored; all are tried as they are."""
     noise: NoiseModel = field(default_factory=NoiseModel)
     bootstrap_draws: int = 500
-    worst: int = 8
+    worst: int = 9
     """Hands shown at the end of the page."""
     batch_size: int = 50
 
