@@ -42,7 +42,8 @@ def procrustes(
         signs[..., 2] = torch.linalg.det(U @ Vh).sign()
     R = (U * signs[..., None, :]) @ Vh
     spread = a.square().sum((-2, -1))
-    is_point = spread <= 0
+    rounding = torch.finfo(source.dtype).eps * source.abs().amax((-2, -1))
+    is_point = spread <= source.shape[-2] * rounding**2
     scale = torch.where(is_point, 0.0, (singular * signs).sum(-1) / torch.where(is_point, 1.0, spread))
     t = target_mean - scale[..., None] * (R @ source_mean[..., None]).squeeze(-1)
     return Similarity(scale, R, t)
