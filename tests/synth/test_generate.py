@@ -108,14 +108,12 @@ def test_visibility_equals_ray_casting_over_50_scenes():
 def test_ratio_equals_ray_casting(samples):
     """Of the pixels through whose centre a ray would meet the hand alone, the share that belong to something else."""
     surface = load_surface()
-    whole = [s for s in samples if s.joints_img.min() > 8 and s.joints_img.max() < SIZE - 9][:6]
-    assert len(whole) > 3
-    for sample in whole:
+    for sample in samples[:12]:
         mesh = trimesh.Trimesh(surface.subdivision.refine(sample.vertices_cam), surface.subdivision.faces, process=False)
-        x, y = np.meshgrid(np.arange(SIZE), np.arange(SIZE))
+        x, y = np.meshgrid(np.arange(-SIZE, 2 * SIZE), np.arange(-SIZE, 2 * SIZE))
         rays = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3) @ np.linalg.inv(sample.K).T
         alone = mesh.ray.intersects_any(np.zeros_like(rays), rays)
-        hidden = alone & (sample.occlusion.labels.ravel() != HAND_LABEL)
+        hidden = alone & (np.pad(sample.occlusion.labels, SIZE).ravel() != HAND_LABEL)
         assert sample.occlusion.ratio == pytest.approx(hidden.sum() / alone.sum(), abs=0.015)
 
 

@@ -6,10 +6,10 @@ from enum import IntEnum
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from numba import njit
 
-from occhand.synth.materials import sample_colour
+from occhand.synth.materials import sample_colours
 from occhand.synth.noise import cloud_noise, flat_noise, hash3
 
 
@@ -37,7 +37,7 @@ class Backdrop(IntEnum):
 def draw_background(rng: np.random.Generator, size: int) -> Float32[np.ndarray, "size size 3"]:
     """One background, linear RGB; its family, colours, scale, turn, light and focus are all random."""
     family = Backdrop(int(rng.integers(len(Backdrop))))
-    colours = np.stack([sample_colour(rng) for _ in range(4)])
+    colours = sample_colours(rng, 4)
     if rng.random() < 0.6:  # most rooms have few hues
         colours = 0.65 * colours.mean(0) * np.exp(rng.normal(0.0, 0.45, (4, 1))) + 0.35 * colours
     is_level = family in (Backdrop.ROOM, Backdrop.SHELVES, Backdrop.HORIZON)
@@ -47,8 +47,8 @@ def draw_background(rng: np.random.Generator, size: int) -> Float32[np.ndarray, 
     tilt = rng.normal(0.0, 0.25, 2)
     place = np.array([[cosine, -sine, rng.uniform(-50, 50)], [sine, cosine, rng.uniform(-50, 50)], [tilt[0], tilt[1], 1.0]])
     # What is out of focus needs fewer pixels.
-    blur = 0.0 if rng.random() < 0.35 else float(rng.uniform(0.5, 4.0)) * size / 256
-    shrink = 2 if blur > 1.2 else 1
+    blur = 0.0 if rng.random() < 0.22 else float(rng.uniform(0.6, 4.0)) * size / 256
+    shrink = 2 if blur > 0.0 else 1
     small = -(-size // shrink)
     image = _paint(int(family), colours, place, rng.uniform(0.0, 1.0, 4), int(rng.integers(2**31)), small)
     if blur > 0.3:
@@ -263,13 +263,3 @@ def _pattern(family, x, y, u, v, knobs, seed):
             second, third, fourth = hash3(i, j, 1 + scale, seed), hash3(i, j, 4 + scale, seed), hash3(i, j, 7 + scale, seed)
             shade = 0.4 + 0.9 * hash3(i, j, 20 + scale, seed)
     return second, third, fourth, shade * (0.8 + 0.4 * cloud_noise(3.0 * x, 3.0 * y, seed, 2))
-
-
-def count_families() -> int:
-    """How many families of backgrounds there are."""
-    return len(Backdrop)
-
-
-def mean_colour(image: Float32[np.ndarray, "height width 3"]) -> Float[np.ndarray, "3"]:
-    """Of a background, for the light that it throws back."""
-    return image[::4, ::4].reshape(-1, 3).mean(0).astype(np.float64)

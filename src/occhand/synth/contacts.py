@@ -24,22 +24,24 @@ def touching(points: Float[np.ndarray, "points 3"], solid: SolidObject) -> Int[n
         solid: The thing.
     """
     candidates = np.flatnonzero(solid.signed_distance(points) < CONTACT)
-    corners = solid.vertices[solid.faces]
-    centres = corners.mean(1)
-    radii = np.sqrt(np.square(corners - centres[:, None]).sum(2).max(1))
-    return candidates[_near(points[candidates], corners, centres, radii)]
+    return candidates[_near(points[candidates], solid.vertices[solid.faces])]
 
 
 @njit(cache=True)
 @no_type_check
-def _near(points, corners, centres, radii):
-    near = np.zeros(len(points), np.bool_)
+def _near(points, corners):
+    near, reach = np.zeros(len(points), np.bool_), np.zeros(len(corners))
+    for face in range(len(corners)):  # the ball about the first corner beyond which nothing touches the face
+        for corner in (1, 2):
+            squared = 0.0
+            for axis in range(3):
+                squared += (corners[face, corner, axis] - corners[face, 0, axis]) ** 2
+            reach[face] = max(reach[face], (np.sqrt(squared) + CONTACT) ** 2)
     for point in range(len(points)):
         x, y, z = points[point, 0], points[point, 1], points[point, 2]
         for face in range(len(corners)):
-            reach = radii[face] + CONTACT
-            dx, dy, dz = x - centres[face, 0], y - centres[face, 1], z - centres[face, 2]
-            if dx * dx + dy * dy + dz * dz < reach * reach and _squared_distance(x, y, z, corners[face]) < CONTACT * CONTACT:
+            dx, dy, dz = x - corners[face, 0, 0], y - corners[face, 0, 1], z - corners[face, 0, 2]
+            if dx * dx + dy * dy + dz * dz < reach[face] and _squared_distance(x, y, z, corners[face]) < CONTACT * CONTACT:
                 near[point] = True
                 break
     return near

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from occhand.render.raster import rasterize
+from occhand.render.raster import inverse_depth_map, rasterize
 from occhand.render.shadow import cast_shadows
 from occhand.synth.background import draw_background
 from occhand.synth.contacts import touching
@@ -17,7 +17,7 @@ from occhand.synth.scene import OBJECT_LABEL, SCENE_SHARES, Scene, SceneKind, sa
 from occhand.synth.sensor import develop
 from occhand.synth.shading import SAMPLES_FROM_IMG, light_scene
 from occhand.synth.skin import skin_tiles
-from occhand.synth.surfaces import seen_faces
+from occhand.synth.surfaces import Surfaces, seen_faces
 from occhand.synth.visibility import HAND_LABEL, first_crossings, flesh_depth
 from occhand.types import HandSample, Occlusion, Side
 
@@ -50,8 +50,9 @@ def generate_sample(seed: int, index: int, size: int = 256) -> HandSample:
     kind, side = _sample_kind(rng)
     tone = (np.random.default_rng(seed).random() + index * _GOLDEN_RATIO) % 1.0  # spread evenly over any run of samples
     scene = sample_scene(rng, kind, side, tone, size)
-    image, labels, depth = _draw(rng, scene, size)
-    sample = _annotate(f"{seed}-{index:08d}", scene, image, occlusion_of(scene, labels, depth))
+    front = scene.surfaces.front()
+    image, labels, depth = _draw(rng, scene, front, size)
+    sample = _annotate(f"{seed}-{index:08d}", scene, image, _occlusion(scene, front, labels, depth))
     return _mirrored(sample) if side == "left" else sample
 
 
@@ -72,40 +73,34 @@ def _tiles() -> UInt8[np.ndarray, "faces points 5"]:
     return skin_tiles(surface.rest_fine, surface.subdivision.faces)
 
 
-def _draw(rng: np.random.Generator, scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _draw(rng: np.random.Generator, scene: Scene, front: Surfaces, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The photograph, and label and depth at each pixel's centre."""
-    front, lighting = scene.surfaces.front(), scene.lighting
+    lighting = scene.lighting
     samples = rasterize(front.vertices_cam, front.faces, SAMPLES_FROM_IMG @ scene.K, 2 * size + 1, 2 * size + 1)
     ids, depth = samples.face_ids[1::2, 1::2], np.ascontiguousarray(samples.depth[1::2, 1::2])
     labels = np.where(ids >= 0, front.labels[ids], 0).astype(np.uint8)
     middle = scene.hand.joints_cam.mean(0)
     lamp = lighting.directions[0]
     facing_lamp = scene.surfaces.front(middle + 20 * _SHADOW_RADIUS * lamp)
-    shadows = cast_shadows(facing_lamp.vertices_cam, facing_lamp.faces, lamp, middle, _SHADOW_RADIUS, max(96, size))
+    shadows = cast_shadows(facing_lamp.vertices_cam, facing_lamp.faces, lamp, middle, _SHADOW_RADIUS, max(96, 3 * size // 4))
     background, normals = draw_background(rng, size), scene.surfaces.normals()
     light = light_scene(front, normals, samples, depth, scene.K, scene.materials, _tiles(), lighting, shadows, background)
     exposure = 0.75 / float(lighting.sky.mean() + 0.55 * lighting.intensities.mean(1).sum())
     return develop(light, exposure, rng), labels, depth
 
 
-def occlusion_of(scene: Scene, labels: UInt8[np.ndarray, "size size"], depth: Float[np.ndarray, "size size"]) -> Occlusion:
-    """What hides the hand of a scene.
-
-    Args:
-        scene: As the camera sees it.
-        labels: Of each pixel, 0 where nothing is.
-        depth: Of each pixel, metres.
-    """
-    hand, surfaces = scene.hand, scene.surfaces.front()
+def _occlusion(scene: Scene, front: Surfaces, labels: UInt8[np.ndarray, "size size"], depth: Float[np.ndarray, "size size"]) -> Occlusion:
+    """What hides the hand."""
+    hand = scene.hand
     points, count = np.concatenate([hand.vertices_cam, hand.joints_cam]), len(hand.vertices_cam)
     own_vertex = np.concatenate([np.arange(count), np.full(21, -1)])
-    by_hand, by_other = first_crossings(points, own_vertex, surfaces.vertices_cam, surfaces.faces, surfaces.labels, scene.K)
+    by_hand, by_other = first_crossings(points, own_vertex, front.vertices_cam, front.faces, front.labels, scene.K)
     own_flesh = np.concatenate([np.zeros(count), flesh_depth()])
     by_self, by_other = by_hand < points[:, 2] - own_flesh, by_other < points[:, 2]
     contacts = np.zeros(0, dtype=np.int64)
     if scene.solid is not None:
         contacts = touching((hand.vertices_cam - scene.solid_t) @ scene.solid_R, scene.solid)
-    alone = _pixels_alone(scene)
+    alone = _pixels_alone(scene, front)
     return Occlusion(
         joints_by_self=by_self[count:],
         joints_by_other=by_other[count:],
@@ -119,19 +114,17 @@ def occlusion_of(scene: Scene, labels: UInt8[np.ndarray, "size size"], depth: Fl
     )
 
 
-def _pixels_alone(scene: Scene) -> int:
+def _pixels_alone(scene: Scene, front: Surfaces) -> int:
     """Pixels that the hand would cover if it were alone and the image without border; its wrist counts as closed."""
-    loop = load_surface().wrist_loop
+    loop, points = load_surface().wrist_loop, front.vertices_cam[: len(load_surface().rest_fine)]
     lid = np.stack([np.full(len(loop) - 2, loop[0]), loop[2:], loop[1:-1]], axis=1)
-    faces = np.concatenate([scene.surfaces.faces[: len(load_surface().subdivision.faces)], lid])
-    points = scene.surfaces.vertices_cam[: len(load_surface().rest_fine)]
-    front = faces[seen_faces(points, faces, np.full(len(faces), True))]
-    image = points @ scene.K.T
-    image = image[:, :2] / image[:, 2:]
-    low = np.floor(image.min(0))
-    width, height = (np.ceil(image.max(0)) - low + 1).astype(int).tolist()
-    shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]], [0.0, 0.0, 1.0]])
-    return max(1, int(np.count_nonzero(rasterize(points, front, shift @ scene.K, height, width).face_ids >= 0)))
+    faces = np.concatenate([front.faces[front.labels == HAND_LABEL], lid[seen_faces(points, lid, np.full(len(lid), True))]])
+    x, y = (points[:, 0] / points[:, 2], points[:, 1] / points[:, 2])
+    K = scene.K.copy()
+    left, top = np.floor(K[0, 0] * x.min() + K[0, 2]), np.floor(K[1, 1] * y.min() + K[1, 2])
+    K[:2, 2] -= left, top
+    width, height = int(K[0, 0] * x.max() + K[0, 2]) + 2, int(K[1, 1] * y.max() + K[1, 2]) + 2
+    return max(1, int(np.count_nonzero(inverse_depth_map(points, faces, K, height, width))))
 
 
 def _annotate(key: str, scene: Scene, image: np.ndarray, occlusion: Occlusion) -> HandSample:

@@ -64,6 +64,8 @@ def skin_material(palette: Float[np.ndarray, "6 3"], rng: np.random.Generator) -
     )
 
 
+_GREYS = np.array([0.02, 0.10, 0.28, 0.5, 0.75])
+_WHEEL_TURNS = np.array([[0.0], [4.0], [2.0]])
 _SOLIDS = tuple(pattern for pattern in Pattern if pattern not in (Pattern.SKIN, Pattern.WEAVE))
 _SOLID_CHANCES = np.array([0.22, 0.08, 0.04, 0.05, 0.08, 0.12, 0.18, 0.06, 0.07, 0.10])
 
@@ -76,7 +78,7 @@ def sample_solid(rng: np.random.Generator, up: Float[np.ndarray, "3"]) -> Materi
         up: The object's long axis; prints and grain follow it.
     """
     pattern = _SOLIDS[int(rng.choice(len(_SOLIDS), p=_SOLID_CHANCES))]
-    colours = np.stack([sample_colour(rng) for _ in range(3)])
+    colours = sample_colours(rng, 3)
     if pattern is Pattern.WOOD:
         brown = np.array([0.36, 0.18, 0.07]) * rng.uniform(0.25, 1.5)
         colours[0], colours[1] = brown * rng.uniform(0.9, 1.1, 3), brown * rng.uniform(0.35, 0.7)
@@ -100,7 +102,7 @@ def sample_solid(rng: np.random.Generator, up: Float[np.ndarray, "3"]) -> Materi
 def sample_cloth(rng: np.random.Generator, along: Float[np.ndarray, "3"]) -> Material:
     """Cloth of a sleeve: plain weave, knit or stripes."""
     is_striped = rng.random() < 0.25
-    colours = np.stack([sample_colour(rng) for _ in range(3)]) * 0.85
+    colours = 0.85 * sample_colours(rng, 3)
     if not is_striped:
         colours[1] = colours[0] * rng.uniform(0.55, 0.9)
     return Material(
@@ -115,15 +117,14 @@ def sample_cloth(rng: np.random.Generator, along: Float[np.ndarray, "3"]) -> Mat
     )
 
 
-def sample_colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
-    """A linear RGB of things: white, black and grey often, muted colours most often, bright ones too."""
-    kind, hue, saturation, value, *tint = rng.random(7).tolist()
-    if kind < 0.3:
-        grey = (0.02, 0.10, 0.28, 0.5, 0.75)[int(5 * hue)] * (0.8 + 0.4 * value)
-        return np.array([min(0.9, grey * (0.92 + 0.16 * t)) for t in tint])
-    saturation = 0.25 + 0.4 * saturation if kind < 0.7 else 0.7 + 0.3 * saturation
-    wheel = (min(1.0, max(0.0, abs((6 * hue + turn) % 6 - 3) - 1)) for turn in (0.0, 4.0, 2.0))
-    return np.array([max(0.006, ((0.25 + 0.7 * value) * (1 - saturation * (1 - part))) ** 2.2) for part in wheel])
+def sample_colours(rng: np.random.Generator, count: int) -> Float[np.ndarray, "count 3"]:
+    """Linear RGB of things: white, black and grey often, muted colours most often, bright ones too."""
+    kind, hue, saturation, value, *tint = rng.random((7, count))
+    grey = _GREYS[(len(_GREYS) * hue).astype(np.int64)] * (0.8 + 0.4 * value)
+    wheel = np.clip(np.abs((6 * hue + _WHEEL_TURNS) % 6 - 3) - 1, 0, 1)
+    saturation = np.where(kind < 0.7, 0.25 + 0.4 * saturation, 0.7 + 0.3 * saturation)
+    colour = ((0.25 + 0.7 * value) * (1 - saturation * (1 - wheel))) ** 2.2
+    return np.clip(np.where(kind < 0.3, grey * (0.92 + 0.16 * np.array(tint)), colour), 0.006, 0.9).T
 
 
 def _unit_vector(rng: np.random.Generator) -> np.ndarray:

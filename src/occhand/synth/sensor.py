@@ -28,10 +28,10 @@ def develop(light: Float32[np.ndarray, "height width 3"], exposure: float, rng: 
         blur_in_place(light, float(rng.uniform(0.3, 1.1)) * max(scale, 0.6))
     if rng.random() < 0.12:
         light = _move(light, rng.uniform(0.0, np.pi), int(np.ceil(rng.uniform(2.0, 9.0) * scale)))
-    gains = exposure * np.exp(rng.normal(0.0, 0.22)) * np.exp(rng.normal(0.0, (0.07, 0.02, 0.07)))
+    gains = (exposure * np.exp(rng.normal(0.08, 0.22) + rng.normal(0.0, (0.07, 0.02, 0.07)))).astype(np.float32)
     is_noisy = rng.random() < 0.7
-    read_noise = rng.uniform(0.0, 0.02) if is_noisy else 0.0
-    shot_noise = rng.uniform(0.0, 0.05) if is_noisy else 0.0
+    read_noise = np.float32(rng.uniform(0.0, 0.003) if is_noisy else 0.0)
+    shot_noise = np.float32(rng.uniform(0.0, 0.018) if is_noisy else 0.0)
     curve = _tone_curve(rng.uniform(0.85, 1.2))
     picture = _expose(light, gains, curve, read_noise, shot_noise, int(rng.integers(1, 2**31)))
     return jpeg(picture, int(rng.integers(35, 96))) if rng.random() < 0.6 else picture
@@ -57,25 +57,25 @@ def _expose(light, gains, curve, read_noise, shot_noise, seed):
     """Gain, noise from a hashed counter (sum of four uniforms: near enough to normal), tone curve."""
     height, width, _ = light.shape
     picture = np.empty((height, width, 3), dtype=np.uint8)
-    state = np.uint32(seed)
+    state, last = np.uint32(seed), np.float32(len(curve) - 1)
     spread = np.float32(np.sqrt(3.0) / 255.0)  # standard deviation 1 for a sum of four bytes
     for y in range(height):
         for x in range(width):
             for channel in range(3):
                 value = light[y, x, channel] * gains[channel]
                 # A shoulder instead of hard clipping.
-                if value > 0.7:
-                    value = 1.0 - 0.09 / (value - 0.4)
+                if value > np.float32(0.7):
+                    value = np.float32(1.0) - np.float32(0.09) / (value - np.float32(0.4))
                 # Marsaglia's xorshift; compiled arithmetic widens, so each step is cut back to 32 bits.
                 state = np.uint32(state ^ (state << np.uint32(13)))
                 state = np.uint32(state ^ (state >> np.uint32(17)))
                 state = np.uint32(state ^ (state << np.uint32(5)))
                 total = (state & 255) + ((state >> 8) & 255) + ((state >> 16) & 255) + (state >> 24)
                 noise = (np.float32(total) - np.float32(510.0)) * spread
-                root = np.sqrt(max(value, 0.0))
-                value += noise * (read_noise * (0.25 + root) + shot_noise * root)
-                index = np.sqrt(min(1.0, max(0.0, value))) * (len(curve) - 1)
-                picture[y, x, channel] = np.uint8(curve[int(index)] + 0.5)
+                # On the root of light, shot noise is the same everywhere, and read noise falls off.
+                root = np.sqrt(max(value, np.float32(0.0)))
+                root += noise * (shot_noise + read_noise / (root + np.float32(0.1)))
+                picture[y, x, channel] = np.uint8(curve[int(min(np.float32(1.0), max(np.float32(0.0), root)) * last)] + np.float32(0.5))
     return picture
 
 

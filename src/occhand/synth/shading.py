@@ -32,7 +32,7 @@ _SAME_SURFACE = 0.004
 """Metres of depth within which two samples of a pixel on the same material are one surface."""
 _OPEN_REACH = 0.02
 """Metres over which something close darkens a corner: folds between fingers, and where a finger rests on an object."""
-_SPIRAL = [(np.sqrt((k + 0.7) / 8), 2.399963 * (k + 0.5)) for k in range(8)]
+_SPIRAL = [(np.sqrt((k + 0.7) / 7), 2.399963 * (k + 0.5)) for k in range(7)]
 _TAPS = np.array([(radius * np.cos(angle), radius * np.sin(angle)) for radius, angle in _SPIRAL])
 """Where openness looks, over the unit disc."""
 _OFF_SURFACE = 0.0025
@@ -101,7 +101,7 @@ def light_scene(
     paint = _paint(points.weights, corners, surfaces.local, kinds, tiles, skin_tiles, patterns, colours, numbers, seeds)
     camera = np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]])
     openness = _openness(points.pixels, points.positions, points.normals, depth, camera)
-    lit = _lit(points.positions, points.normals, lighting.directions[0], shadows.depth, shadows.light_from_cam, shadows.K)
+    lit = _lit(points.positions, points.normals, lighting.directions[0], shadows.inverse_depth, shadows.light_from_cam, shadows.K)
     surroundings = np.stack([lighting.sky, lighting.ground])
     image = background * _uncovered(points.pixels, points.shares, depth.shape[0], depth.shape[1])
     _add_light(points, paint, openness, lit, kinds, patterns, numbers, lighting.directions, lighting.intensities, surroundings, image)
@@ -115,33 +115,42 @@ def _mesh(surfaces: Surfaces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @njit(cache=True, fastmath=True)
 @no_type_check
 def _find_points(face_ids, barycentrics, sample_depth, vertices, faces, material_ids, normals):
-    """The first sample of each surface in each pixel stands for all that the surface covers there."""
-    height, width = face_ids.shape[0] // 2, face_ids.shape[1] // 2
-    most = 0
-    for py in range(height):
-        for px in range(width):
-            for sample in range(9):
-                most += face_ids[2 * py + _NEIGHBOURS[sample, 0], 2 * px + _NEIGHBOURS[sample, 1]] >= 0
+    """The first sample of each surface in each pixel, its centre before all others, stands for all that the surface covers there."""
+    height, width, stride = face_ids.shape[0] // 2, face_ids.shape[1] // 2, face_ids.shape[1]
+    kinds, covered = np.zeros(face_ids.size, np.uint8), 0  # 0 or 1 + material: one look instead of two
+    ids, depths = face_ids.ravel(), sample_depth.ravel()
+    for at in range(ids.size):
+        if ids[at] >= 0:
+            kinds[at] = 1 + material_ids[ids[at]]
+            covered += 1
+    ahead = np.empty(9, np.int64)  # where a pixel's samples lie behind its first in memory
+    for sample in range(9):
+        ahead[sample] = _NEIGHBOURS[sample, 0] * stride + _NEIGHBOURS[sample, 1]
+    most = min(4 * covered, 9 * height * width)  # each sample lies in up to four pixels
     pixels, shares, kept = np.empty((most, 2), np.int64), np.empty(most, np.float32), np.empty(most, np.int64)
     weights, positions, directions = np.empty((most, 3), np.float32), np.empty((most, 3), np.float32), np.empty((most, 3), np.float32)
     count = 0
     for py in range(height):
         for px in range(width):
+            first = 2 * py * stride + 2 * px
+            upper = kinds[first] | kinds[first + 1] | kinds[first + 2] | kinds[first + stride] | kinds[first + stride + 1]
+            lower = kinds[first + 2 * stride] | kinds[first + 2 * stride + 1] | kinds[first + 2 * stride + 2] | kinds[first + stride + 2]
+            if upper | lower == 0:
+                continue
             done = 0  # a bit for each sample that an earlier one stands for
             for sample in range(9):
-                row, column = 2 * py + _NEIGHBOURS[sample, 0], 2 * px + _NEIGHBOURS[sample, 1]
-                face = face_ids[row, column]
-                if face < 0 or (done >> sample) & 1:
+                at = first + ahead[sample]
+                if kinds[at] == 0 or (done >> sample) & 1:
                     continue
-                z, covered = sample_depth[row, column], _TENT[sample]
+                z, share = depths[at], _TENT[sample]
                 for other in range(sample + 1, 9):
-                    y, x = 2 * py + _NEIGHBOURS[other, 0], 2 * px + _NEIGHBOURS[other, 1]
-                    other_face = face_ids[y, x]
-                    if other_face >= 0 and material_ids[other_face] == material_ids[face] and abs(sample_depth[y, x] - z) < _SAME_SURFACE:
+                    there = first + ahead[other]
+                    if kinds[there] == kinds[at] and abs(depths[there] - z) < _SAME_SURFACE:
                         done |= 1 << other
-                        covered += _TENT[other]
+                        share += _TENT[other]
+                face, row, column = ids[at], at // stride, at % stride
                 pixels[count, 0], pixels[count, 1] = py, px
-                shares[count], kept[count] = covered, face
+                shares[count], kept[count] = share, face
                 i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
                 u, v, w = barycentrics[row, column, 0], barycentrics[row, column, 1], barycentrics[row, column, 2]
                 weights[count, 0], weights[count, 1], weights[count, 2] = u, v, w
@@ -158,25 +167,23 @@ def _find_points(face_ids, barycentrics, sample_depth, vertices, faces, material
                 for axis in range(3):
                     directions[count, axis] *= scale
                 count += 1
+                if share > 0.999:
+                    break
     return pixels[:count], shares[:count], kept[:count], weights[:count], positions[:count], directions[:count]
 
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def _tile_mask(tiles, tile, u, v, mask):
-    """A painted mask inside a face, linear between the points of the face's lattice; u and v in lattice steps."""
+def _lattice_place(u, v):
+    """Three points of a tile's lattice around a point inside a face, and their weights; u and v in lattice steps."""
     i, j = min(int(u), TILE - 1), min(int(v), TILE - 1)
     j = min(j, TILE - 1 - i)
     u, v = u - i, v - j
     here = i * (2 * TILE + 3 - i) // 2 + j
     right = (i + 1) * (2 * TILE + 2 - i) // 2 + j
     if u + v <= 1.0 or i + j >= TILE - 1:
-        value = (1.0 - u - v) * tiles[tile, here, mask] + u * tiles[tile, right, mask] + v * tiles[tile, here + 1, mask]
-    else:
-        value = (
-            (u + v - 1.0) * tiles[tile, right + 1, mask] + (1.0 - v) * tiles[tile, right, mask] + (1.0 - u) * tiles[tile, here + 1, mask]
-        )
-    return min(1.0, max(0.0, value / 255.0))
+        return here, right, here + 1, 1.0 - u - v, u, v
+    return right + 1, right, here + 1, u + v - 1.0, 1.0 - v, 1.0 - u
 
 
 @njit(cache=True, fastmath=True)
@@ -195,9 +202,11 @@ def _paint(weights, corners, local, kinds, tile_ids, tiles, patterns, colours, n
         r, g, b = colours[kind, 0, 0], colours[kind, 0, 1], colours[kind, 0, 2]
         if patterns[kind] == Pattern.SKIN:
             if tile >= 0:
+                first, second, third, a, b_share, c = _lattice_place(v * TILE, w * TILE)
                 for mask in range(5):
-                    share = _tile_mask(tiles, tile, v * TILE, w * TILE, mask)
-                    if share > 0.0:
+                    value = a * tiles[tile, first, mask] + b_share * tiles[tile, second, mask] + c * tiles[tile, third, mask]
+                    if value > 0.0:
+                        share = min(1.0, value / 255.0)
                         r += share * (colours[kind, mask + 1, 0] - r)
                         g += share * (colours[kind, mask + 1, 1] - g)
                         b += share * (colours[kind, mask + 1, 2] - b)
@@ -210,13 +219,13 @@ def _paint(weights, corners, local, kinds, tile_ids, tiles, patterns, colours, n
             r, g, b = r * amount, g * (amount - 0.9 * blotch), b * (amount - 0.9 * blotch)
         else:
             ax, ay, az = numbers[kind, 4], numbers[kind, 5], numbers[kind, 6]
-            second, third = second_colour_share(patterns[kind], x, y, z, ax, ay, az, numbers[kind, 0], numbers[kind, 1], seed)
-            r += second * (colours[kind, 1, 0] - r)
-            g += second * (colours[kind, 1, 1] - g)
-            b += second * (colours[kind, 1, 2] - b)
-            r += third * (colours[kind, 2, 0] - r)
-            g += third * (colours[kind, 2, 1] - g)
-            b += third * (colours[kind, 2, 2] - b)
+            second_share, third_share = second_colour_share(patterns[kind], x, y, z, ax, ay, az, numbers[kind, 0], numbers[kind, 1], seed)
+            r += second_share * (colours[kind, 1, 0] - r)
+            g += second_share * (colours[kind, 1, 1] - g)
+            b += second_share * (colours[kind, 1, 2] - b)
+            r += third_share * (colours[kind, 2, 0] - r)
+            g += third_share * (colours[kind, 2, 1] - g)
+            b += third_share * (colours[kind, 2, 2] - b)
         paint[point, 0], paint[point, 1], paint[point, 2], paint[point, 3] = r, g, b, polish
     return paint
 
@@ -252,7 +261,7 @@ def _openness(pixels, positions, normals, depth, camera):
 
 @njit(cache=True, fastmath=True)
 @no_type_check
-def _lit(positions, normals, direction, shadow_depth, light_from_cam, light_K):
+def _lit(positions, normals, direction, shadow_map, light_from_cam, light_K):
     """Share of the first lamp's light that reaches each point past everything else."""
     lit = np.zeros(positions.shape[0], np.float32)
     for point in range(positions.shape[0]):
@@ -263,7 +272,7 @@ def _lit(positions, normals, direction, shadow_depth, light_from_cam, light_K):
                 positions[point, 1] + _OFF_SURFACE * ny,
                 positions[point, 2] + _OFF_SURFACE * nz,
             )
-            lit[point] = lit_share(shadow_depth, light_from_cam, light_K, x, y, z, 0.0015)
+            lit[point] = lit_share(shadow_map, light_from_cam, light_K, x, y, z, 0.0015)
     return lit
 
 

@@ -49,27 +49,59 @@ def first_crossings(
         vertices_cam: Of everything, metres.
         faces: Of everything.
         labels: Of each face; 1 is the hand.
-        K: Gives the scale of the buckets that points are sorted into; the result does not depend on it.
+        K: Of any camera at the same place; the result does not depend on it.
     """
-    image = points_cam @ K.T
-    image = image[:, :2] / image[:, 2:]
-    low, high = image.min(0), image.max(0)
-    cell = float((high - low).max()) / np.sqrt(len(image)) + 1e-6
-    columns, rows = (np.floor((high - low) / cell).astype(np.int64) + 1).tolist()
-    bucket = np.floor((image - low) / cell).astype(np.int64) @ np.array([1, columns])
-    order = np.argsort(bucket, kind="stable")
-    starts = np.searchsorted(bucket[order], np.arange(rows * columns + 1))
-    homogeneous = vertices_cam @ K.T
-    depth = homogeneous[:, 2:]
-    # Where each vertex falls among the buckets; what is behind the camera falls nowhere.
-    place = (homogeneous[:, :2] / np.where(depth > _NEAR, depth, np.nan) - low) / cell
-    return _cross(image, order, starts, rows, columns, own_vertex, homogeneous, place, faces, labels)
+    return _cross(points_cam, own_vertex, vertices_cam, faces, labels, K)
 
 
 @njit(cache=True)
 @no_type_check
-def _cross(image, order, starts, rows, columns, own_vertex, vertices, place, faces, labels):
-    by_hand, by_other = np.full(len(image), np.inf), np.full(len(image), np.inf)
+def _bucket_points(points):
+    """Image points sorted into square buckets, about one each: their order, where each bucket starts, corner, size, columns and rows."""
+    low, high = np.array([np.inf, np.inf]), np.array([-np.inf, -np.inf])
+    for point in range(len(points)):
+        for axis in range(2):
+            low[axis], high[axis] = min(low[axis], points[point, axis]), max(high[axis], points[point, axis])
+    cell = max(high[0] - low[0], high[1] - low[1]) / np.sqrt(len(points)) + 1e-9
+    columns, rows = int((high[0] - low[0]) / cell) + 1, int((high[1] - low[1]) / cell) + 1
+    starts, bucket = np.zeros(rows * columns + 1, np.int64), np.empty(len(points), np.int64)
+    for point in range(len(points)):
+        bucket[point] = int((points[point, 1] - low[1]) / cell) * columns + int((points[point, 0] - low[0]) / cell)
+        starts[bucket[point] + 1] += 1
+    for index in range(rows * columns):
+        starts[index + 1] += starts[index]
+    order, filled = np.empty(len(points), np.int64), starts.copy()
+    for point in range(len(points)):
+        order[filled[bucket[point]]] = point
+        filled[bucket[point]] += 1
+    return order, starts, low, cell, columns, rows
+
+
+@njit(cache=True)
+@no_type_check
+def _to_image(points, K):
+    """Homogeneous pixel coordinates, skew allowed."""
+    image = np.empty(points.shape)
+    for point in range(len(points)):
+        x, y, z = points[point, 0], points[point, 1], points[point, 2]
+        image[point, 0], image[point, 1], image[point, 2] = K[0, 0] * x + K[0, 1] * y + K[0, 2] * z, K[1, 1] * y + K[1, 2] * z, z
+    return image
+
+
+@njit(cache=True)
+@no_type_check
+def _cross(points_cam, own_vertex, vertices_cam, faces, labels, K):
+    by_hand, by_other = np.full(len(points_cam), np.inf), np.full(len(points_cam), np.inf)
+    vertices, image = _to_image(vertices_cam, K), _to_image(points_cam, K)
+    for point in range(len(image)):
+        image[point, 0], image[point, 1] = image[point, 0] / image[point, 2], image[point, 1] / image[point, 2]
+    order, starts, low, cell, columns, rows = _bucket_points(image)
+    # Where each vertex falls among the buckets; what is behind the camera falls nowhere.
+    place = np.full((len(vertices), 2), np.nan)
+    for vertex in range(len(vertices)):
+        if vertices[vertex, 2] > _NEAR:
+            place[vertex, 0] = (vertices[vertex, 0] / vertices[vertex, 2] - low[0]) / cell
+            place[vertex, 1] = (vertices[vertex, 1] / vertices[vertex, 2] - low[1]) / cell
     for face in range(faces.shape[0]):
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
         x_min, x_max = min(place[i, 0], place[j, 0], place[k, 0]), max(place[i, 0], place[j, 0], place[k, 0])
