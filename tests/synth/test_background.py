@@ -1,0 +1,37 @@
+"""Backgrounds: many, distinct, and the same for the same seed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from occhand.synth.background import draw_background
+from occhand.synth.sensor import develop
+
+
+def test_over_300_backgrounds_are_distinct():
+    drawn = [draw_background(np.random.default_rng(seed), 32) for seed in range(320)]
+    assert all(image.shape == (32, 32, 3) and np.isfinite(image).all() and image.min() >= 0 for image in drawn)
+    flat = np.stack([np.sqrt(image).ravel() for image in drawn])
+    squares = np.square(flat).sum(1)
+    distance = np.sqrt(np.maximum(0.0, squares[:, None] + squares - 2 * flat @ flat.T) / flat.shape[1])
+    np.fill_diagonal(distance, np.inf)
+    assert distance.min() > 0.01  # root mean square over the square roots of light
+
+
+def test_the_same_seed_gives_the_same_background():
+    first, again = (draw_background(np.random.default_rng(5), 64) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_sizes_that_are_odd():
+    assert {draw_background(np.random.default_rng(seed), 61).shape for seed in range(12)} == {(61, 61, 3)}
+
+
+def test_more_light_gives_a_brighter_picture():
+    levels = []
+    for light in (0.05, 0.2, 0.6):
+        picture = develop(np.full((48, 48, 3), light, dtype=np.float32), 1.0, np.random.default_rng(1))
+        assert picture.dtype == np.uint8
+        assert picture.shape == (48, 48, 3)
+        levels.append(picture.mean())
+    assert levels[0] < levels[1] < levels[2]
