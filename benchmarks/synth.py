@@ -11,7 +11,7 @@ import os
 import resource
 import time
 
-os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")})
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"))
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ def measure(first: int, size: int) -> tuple[float, float, float]:
     for index in range(WARM_UP):
         generate_sample(1, index, size)
     surface = load_surface()
-    points = surface.rest_fine + (0.0, 0.0, 0.5)
+    points = surface.rest_fine + np.array([0.0, 0.0, 0.5])
     drawing = bare = 0.0
     for block in range(0, SAMPLES, 20):
         start = time.perf_counter()

@@ -92,7 +92,7 @@ def agreement_with_ray_casting(count: int) -> tuple[float, float]:
         is_hand = surfaces.labels == HAND_LABEL
         # A ray ends on its own vertex: what it meets within a tenth of a millimetre of it is the vertex' own skin.
         same_self.append((by_hand < targets[:, 2] - 1e-4) == (cast(surfaces, is_hand, targets) < length - 1e-4))
-        same_other.append((by_other < targets[:, 2]) == (cast(surfaces, ~is_hand, targets) < length))
+        same_other.append((by_other < targets[:, 2] - 1e-4) == (cast(surfaces, ~is_hand, targets) < length - 1e-4))
     return float(np.mean(same_self)), float(np.mean(same_other))
 
 

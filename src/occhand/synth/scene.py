@@ -29,19 +29,22 @@ SceneKind = Literal["grasp", "free", "occluder", "second_hand", "sleeve", "arm",
 """`grasp`: holds an object. `free`: nothing in the way. `occluder`: an object floats in front. `second_hand`: another hand in front.
 `sleeve`: the own sleeve reaches over the palm. `arm`: another forearm crosses in front. `truncated`: cut by the border."""
 SCENE_SHARES: dict[SceneKind, float] = {
-    "grasp": 0.52,
-    "free": 0.07,
-    "occluder": 0.14,
+    "grasp": 0.50,
+    "free": 0.06,
+    "occluder": 0.16,
     "second_hand": 0.08,
     "sleeve": 0.05,
     "arm": 0.05,
-    "truncated": 0.09,
+    "truncated": 0.10,
 }
 assert set(SCENE_SHARES) == set(get_args(SceneKind))
 
 OBJECT_LABEL = 2
 _HIGHEST_TARGET = 0.85
 """Occluders aim at hiding a share of the hand between 0 and this, evenly drawn."""
+
+_NEAREST = 0.09
+"""Metres from the camera that occluders keep, where they can."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def sample_scene(rng: np.random.Generator, kind: SceneKind, side: Side, tone: fl
     if grasp is not None:
         solid, solid_R, solid_t = grasp.solid, R @ grasp.solid_R, R @ grasp.solid_t + t
         parts.append(_object_surfaces(rng, solid, solid_R, solid_t, materials))
-    if kind == "occluder" or (kind == "grasp" and rng.random() < 0.06):
+    if kind == "occluder" or (kind == "grasp" and rng.random() < 0.12):
         floating, R, t = _float_object(rng, hand)
         parts.append(_object_surfaces(rng, floating, R, t, materials))
         if solid is None:
@@ -176,9 +179,14 @@ def _float_object(rng: np.random.Generator, hand: PosedHand) -> tuple[SolidObjec
             points = solid.vertices @ R.T
             t = _in_front(rng, hand, points, _middle(points))
             share = _hidden_share(sample, points + t, solid.faces)
-            tries.append((abs(share - target), solid, R, t))
+            tries.append((abs(share - target) + _is_too_near(points + t), solid, R, t))
     _, solid, R, t = min(tries, key=lambda attempt: attempt[0])
     return solid, R, t
+
+
+def _is_too_near(points: np.ndarray) -> bool:
+    """Whether a thing stands in the camera's face, or around it."""
+    return bool(np.square(points).sum(1).min() < _NEAREST**2)
 
 
 def _hidden_share(vertices: np.ndarray, points: np.ndarray, faces: np.ndarray) -> float:
@@ -211,7 +219,7 @@ def _other_limb(rng: np.random.Generator, hand: PosedHand, materials: list[Mater
         middle = points[:778].mean(0) + R @ np.array([0.16 if is_crossing else 0.0, 0.0, 0.0])
         t = _in_front(rng, hand, points, middle)
         share = _hidden_share(sample, points + t, faces)
-        tries.append((abs(share - target), points + t))
+        tries.append((abs(share - target) + _is_too_near(points + t), points + t))
     _, points = min(tries, key=lambda attempt: attempt[0])
     return replace(limb, vertices_cam=points)
 

@@ -45,7 +45,8 @@ def first_crossings(
 
     Args:
         points_cam: Metres, in front of the camera.
-        own_vertex: Vertex that the point is, whose faces do not count as crossed; -1 for a point off the surface.
+        own_vertex: Vertex that the point is, whose faces, the forearm's at the wrist too, do not count as crossed; -1 for a point
+            off the surface.
         vertices_cam: Of everything, metres.
         faces: Of everything.
         labels: Of each face; 1 is the hand.
@@ -137,12 +138,13 @@ def _cross(points_cam, own_vertex, vertices_cam, faces, labels, K):
                 depth = volume / (a + b + c) if a + b + c != 0.0 else np.inf
                 if depth < _NEAR:
                     continue
+                own = own_vertex[point]
+                if own in (i, j, k):
+                    continue
                 if is_hand:
-                    own = own_vertex[point]
-                    if own != i and own != j and own != k and depth < by_hand[point]:
-                        by_hand[point] = depth
-                elif depth < by_other[point]:
-                    by_other[point] = depth
+                    by_hand[point] = min(depth, by_hand[point])
+                else:
+                    by_other[point] = min(depth, by_other[point])
     return by_hand, by_other
 
 
