@@ -242,6 +242,8 @@ def _way_in_front(mine, other, gap):
     way = 0.0
     for i in range(mine.shape[0]):
         for j in range(other.shape[0]):
+            if other[j, 2] - mine[i, 2] + gap <= way:
+                continue
             squared = gap * gap - (mine[i, 0] - other[j, 0]) ** 2 - (mine[i, 1] - other[j, 1]) ** 2
             if squared > 0.0:
                 way = max(way, other[j, 2] - mine[i, 2] + np.sqrt(squared))
