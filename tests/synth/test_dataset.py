@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -30,6 +31,12 @@ def test_every_split_loads_by_name(name):
     assert len(set(split.indices)) == count
     assert f"{name} (seed {seed}" in str(split)
     assert f"generator {GENERATOR_VERSION}" in str(split)
+
+
+def test_open_test_takes_turns_between_the_strata():
+    split = load_split("open-test")
+    ratios = [split[place].occlusion.ratio for place in (0, 1, 2, 3, 1996, 1997, 1998, 1999)]
+    assert np.searchsorted(OCCLUSION_STRATA, ratios, side="right").tolist() == [1, 2, 3, 4] * 2
 
 
 def test_splits_share_no_seed():
