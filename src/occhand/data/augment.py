@@ -57,9 +57,6 @@ class JitterRange:
         return Jitter(scale, rotation, (red, green, blue))
 
 
-NO_JITTER = JitterRange(scale=0.0, rotation_deg=0.0, colour=0.0)
-
-
 @dataclass(frozen=True)
 class Augmentation:
     """What happens to a training crop: the share of crops that get each, independently. The defaults are the release: jitter alone.

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from occhand.data.transforms import mirror_sample
 from occhand.render.raster import inverse_depth_map, rasterize
 from occhand.render.shadow import cast_shadows
 from occhand.synth.background import draw_background
@@ -53,7 +54,7 @@ def generate_sample(seed: int, index: int, size: int = 256) -> HandSample:
     front = scene.surfaces.front()
     image, labels, depth = _draw(rng, scene, front, size)
     sample = _annotate(f"{seed}-{index:08d}", scene, image, _occlusion(scene, front, labels, depth))
-    return _mirrored(sample) if side == "left" else sample
+    return mirror_sample(sample) if side == "left" else sample
 
 
 def scene_kind(seed: int, index: int) -> SceneKind:
@@ -144,41 +145,4 @@ def _annotate(key: str, scene: Scene, image: np.ndarray, occlusion: Occlusion) -
         betas=hand.betas,
         translation=hand.translation,
         occlusion=occlusion,
-    )
-
-
-def _mirrored(sample: HandSample) -> HandSample:
-    """The same in a mirror: a left hand. Mirroring turns an axis-angle (x, y, z) into (x, -y, -z)."""
-    assert sample.vertices_cam is not None
-    assert sample.pose is not None
-    assert sample.translation is not None
-    assert sample.occlusion is not None
-    flip, last = np.array([-1.0, 1.0, 1.0]), sample.image.shape[1] - 1
-    K = sample.K.copy()
-    K[0, 2] = last - K[0, 2]
-    joints_img = np.stack([last - sample.joints_img[:, 0], sample.joints_img[:, 1]], axis=1)
-    seen = sample.occlusion
-    return HandSample(
-        key=sample.key,
-        image=np.ascontiguousarray(sample.image[:, ::-1]),
-        K=K,
-        side="left",
-        joints_cam=sample.joints_cam * flip,
-        joints_img=joints_img,
-        bbox_xyxy=np.concatenate([joints_img.min(0), joints_img.max(0)]),
-        vertices_cam=sample.vertices_cam * flip,
-        pose=sample.pose * np.tile([1.0, -1.0, -1.0], 16),
-        betas=sample.betas,
-        translation=sample.translation * flip,
-        occlusion=Occlusion(
-            seen.joints_by_self,
-            seen.joints_by_other,
-            seen.vertices_by_self,
-            seen.vertices_by_other,
-            seen.ratio,
-            np.ascontiguousarray(seen.labels[:, ::-1]),
-            np.ascontiguousarray(seen.depth[:, ::-1]),
-            seen.contacts,
-            seen.object_name,
-        ),
     )
