@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from occhand.data.npz import NpzArrays
 from occhand.image_io import MAX_PIXELS
 from occhand.types import SIDES, HandSample, Occlusion
 
@@ -131,7 +131,7 @@ def _decode(key: str, files: Mapping[str, bytes]) -> HandSample:
     if not isinstance(annotation["occlusion"], dict | None):
         raise DataError("its occlusion is no object of JSON. Make its shard again.")
     image = _decode_picture(pictures[0])
-    dense = _Npz(files["npz"]) if "npz" in files else None
+    dense = NpzArrays(files["npz"]) if "npz" in files else None
     optional = {name: shape for name, shape in _OPTIONAL_NUMBERS.items() if annotation[name] is not None}
     numbers = {name: _numbers(annotation, name, shape) for name, shape in (_NUMBERS | optional).items()}
     return HandSample(
@@ -144,7 +144,7 @@ def _decode(key: str, files: Mapping[str, bytes]) -> HandSample:
     )
 
 
-def _decode_occlusion(truth: Mapping[str, Any], dense: _Npz | None, image_shape: tuple[int, ...]) -> Occlusion:
+def _decode_occlusion(truth: Mapping[str, Any], dense: NpzArrays | None, image_shape: tuple[int, ...]) -> Occlusion:
     if dense is None:
         raise DataError("its .json tells of occlusion, and it has no .npz. Make or copy its shard again.")
     ratio, contacts = float(truth["ratio"]), dense.read("contacts", np.int32, (-1,))
@@ -182,29 +182,3 @@ def _flags(truth: Mapping[str, Any], name: str) -> np.ndarray:
     if array.dtype != np.bool_ or array.shape != (21,):
         raise DataError(f"its {name} is no list of 21 booleans. Make its shard again.")
     return array
-
-
-class _Npz:
-    """Arrays of an archive, each checked against what is expected before it is unpacked."""
-
-    def __init__(self, data: bytes) -> None:
-        self._archive = zipfile.ZipFile(io.BytesIO(data))
-        self._names = set(self._archive.namelist())
-
-    def __contains__(self, name: str) -> bool:
-        return f"{name}.npy" in self._names
-
-    def read(self, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:
-        """The array `name`; a length of -1 stands for any up to 778."""
-        most = math.prod(778 if length < 0 else length for length in shape) * np.dtype(dtype).itemsize
-        with self._archive.open(f"{name}.npy") as member:
-            data = member.read(most + 4096)  # an archive that lies about its sizes unpacks to no more than this
-        stream = io.BytesIO(data)
-        if np.lib.format.read_magic(stream) != _NPY_VERSION:
-            raise DataError(f"its {name} is no .npy of version 1.0. Make its shard again.")
-        found, is_fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
-        fits = len(found) == len(shape) and all(want in (-1, have) for want, have in zip(shape, found, strict=True))
-        values = data[stream.tell() :]
-        if not fits or is_fortran or found_dtype != np.dtype(dtype) or len(values) != math.prod(found) * found_dtype.itemsize:
-            raise DataError(f"its {name} is {found_dtype} {found}, expected {np.dtype(dtype)} {shape}. Make its shard again.")
-        return np.frombuffer(values, dtype=dtype).reshape(found).copy()

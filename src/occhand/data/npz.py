@@ -1,0 +1,52 @@
+"""Arrays out of an .npz that anyone may have made: nothing is unpickled, nothing unpacks to more than was expected of it."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+
+import numpy as np
+
+_NPY_VERSION = (1, 0)
+MOST_OF_ANY = 778
+"""The most that a length of -1 stands for."""
+
+
+class NpzArrays:
+    """The arrays of an .npz, each checked against what is expected before it is unpacked.
+
+    Args:
+        data: The whole file.
+
+    Raises:
+        zipfile.BadZipFile: Not an archive, or a truncated one.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._archive = zipfile.ZipFile(io.BytesIO(data))
+        self._names = set(self._archive.namelist())
+
+    def __contains__(self, name: str) -> bool:
+        return f"{name}.npy" in self._names
+
+    def read(self, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:
+        """The array `name`; a length of -1 stands for any up to `MOST_OF_ANY`.
+
+        Raises:
+            ValueError: It is missing, or of another type or shape (an array of objects is of another type).
+        """
+        if name not in self:
+            raise ValueError(f"it has no {name}")
+        most = math.prod(MOST_OF_ANY if length < 0 else length for length in shape) * np.dtype(dtype).itemsize
+        with self._archive.open(f"{name}.npy") as member:
+            data = member.read(most + 4096)  # an archive that lies about its sizes unpacks to no more than this
+        stream = io.BytesIO(data)
+        if np.lib.format.read_magic(stream) != _NPY_VERSION:
+            raise ValueError(f"its {name} is no .npy of version 1.0")
+        found, is_fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
+        fits = len(found) == len(shape) and all(want in (-1, have) for want, have in zip(shape, found, strict=True))
+        values = data[stream.tell() :]
+        if not fits or is_fortran or found_dtype != np.dtype(dtype) or len(values) != math.prod(found) * found_dtype.itemsize:
+            raise ValueError(f"its {name} is {found_dtype} {found}, expected {np.dtype(dtype)} {shape}")
+        return np.frombuffer(values, dtype=dtype).reshape(found).copy()
