@@ -18,12 +18,12 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 import occhand
 from occhand.data.datasets import create_dataset
+from occhand.data.predictions import read_predictions
 from occhand.doctor import diagnose
 from occhand.hand import assets
 from occhand.models import checkpoint, presets
 from occhand.outputs import OutputOptions, complaints, plan_outputs, predict_file, read_given, summary
 from occhand.predictor import Predictor
-from occhand.stress.predictions import read_predictions
 from occhand.stress.run import run_stress
 from occhand.synth.dataset import SPLITS, SynthDataset, load_split
 from occhand.synth.write import write_synth

@@ -1,7 +1,7 @@
 """The occlusion stress report: accuracy as a curve over measured occlusion, visible and hidden joints apart."""
 
+from occhand.data.predictions import Predictions, read_predictions
 from occhand.stress.families import FAMILIES
-from occhand.stress.predictions import Predictions, read_predictions
 from occhand.stress.run import StressConfig, run_stress
 from occhand.stress.trial import NoiseModel
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from occhand.data.predictions import Predictions
 from occhand.estimators import Estimator, FitEstimator
 from occhand.hand.hand_layer import load_hand
 from occhand.stress.families import FAMILIES
 from occhand.stress.notes import honest_notes
-from occhand.stress.predictions import Predictions
 from occhand.stress.report import write_report
 from occhand.stress.scores import Predicted, score
 from occhand.stress.subjects import EstimatorSubject, MeanPose, PredictionsSubject, Subject

@@ -9,12 +9,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from occhand.data.predictions import Predictions
 from occhand.detect import Keypoints2D
 from occhand.estimators import Estimator, FitEstimator, HandView
 from occhand.fit import fit_hand
 from occhand.hand.hand_layer import HandLayer
 from occhand.hand.prior import load_prior
-from occhand.stress.predictions import Predictions
 from occhand.stress.scores import Predicted, mirror_left
 from occhand.stress.trial import Trial
 

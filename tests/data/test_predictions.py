@@ -5,16 +5,22 @@ import json
 import numpy as np
 import pytest
 
-from occhand.stress import read_predictions
+from occhand.data.predictions import read_predictions
+from tests.data.samples import make_sample
+
+
+@pytest.fixture
+def samples():
+    return [make_sample(0, index) for index in range(3)]
 
 
 @pytest.fixture
 def joints(samples):
-    return np.stack([sample.joints_cam for sample in samples[:3]])
+    return np.stack([sample.joints_cam for sample in samples])
 
 
 def test_both_forms_give_the_same(joints, samples, tmp_path):
-    keys, vertices = ["a", "b", "c"], np.stack([sample.vertices_cam for sample in samples[:3]])
+    keys, vertices = ["a", "b", "c"], np.stack([sample.vertices_cam for sample in samples])
     np.savez(tmp_path / "p.npz", keys=keys, joints_cam=joints, vertices_cam=vertices)
     entries = {key: {"joints_cam": j.tolist(), "vertices_cam": v.tolist()} for key, j, v in zip(keys, joints, vertices, strict=True)}
     (tmp_path / "p.json").write_text(json.dumps(entries))
@@ -56,7 +62,7 @@ def test_numbers_that_are_none_and_keys_that_come_twice(joints, tmp_path):
     broken = joints.copy()
     broken[1, 3, 0] = np.nan
     np.savez(tmp_path / "p.npz", keys=["a", "b", "c"], joints_cam=broken)
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="not finite, in 1 of 3 samples: 'b'"):
         read_predictions(tmp_path / "p.npz")
     np.savez(tmp_path / "p.npz", keys=["a", "b", "a"], joints_cam=joints)
     with pytest.raises(ValueError, match="'a' is predicted more than once"):

@@ -44,9 +44,9 @@ class Predictions:
         if len(set(self.keys)) < len(self.keys):
             twice = next(key for key in self.keys if self.keys.count(key) > 1)
             raise ValueError(f"Sample {twice!r} is predicted more than once. Give one hand per sample.")
-        _check_points("joints_cam", self.joints_cam, len(self.keys), 21)
+        _check_points("joints_cam", self.joints_cam, self.keys, 21)
         if self.vertices_cam is not None:
-            _check_points("vertices_cam", self.vertices_cam, len(self.keys), 778)
+            _check_points("vertices_cam", self.vertices_cam, self.keys, 778)
         size = float(np.median(np.ptp(self.joints_cam, axis=1).max(axis=-1)))
         if size > _LARGEST_HAND:
             advice = "Millimetres? Divide by 1000." if size > 20 else "Expected metres."
@@ -75,7 +75,8 @@ class Predictions:
         Raises:
             ValueError: Some are.
         """
-        other = [key for key in self.keys if key not in set(used)]
+        evaluated = set(used)
+        other = [key for key in self.keys if key not in evaluated]
         if other:
             raise ValueError(
                 f"{len(other)} of {len(self.keys)} predictions are for samples that were not evaluated: {_some(other)}. "
@@ -129,11 +130,14 @@ def _read_npz(path: Path) -> Predictions:
         return Predictions(tuple(map(str, arrays["keys"])), arrays["joints_cam"].astype(np.float64), vertices)
 
 
-def _check_points(name: str, points: np.ndarray, count: int, per_hand: int) -> None:
+def _check_points(name: str, points: np.ndarray, keys: Sequence[str], per_hand: int) -> None:
+    count = len(keys)
     if points.shape != (count, per_hand, 3):
         raise ValueError(f"{name} has shape {points.shape}, expected ({count}, {per_hand}, 3) for {count} samples.")
-    if not np.isfinite(points).all():
-        raise ValueError(f"{name} holds numbers that are not finite.")
+    is_finite = np.isfinite(points).all(axis=(1, 2))
+    if not is_finite.all():
+        broken = [keys[row] for row in np.flatnonzero(~is_finite)]
+        raise ValueError(f"{name} holds numbers that are not finite, in {len(broken)} of {count} samples: {_some(broken)}.")
 
 
 def _some(keys: Sequence[str]) -> str:
