@@ -136,7 +136,7 @@ def _check_points(name: str, points: np.ndarray, keys: Sequence[str], per_hand: 
         raise ValueError(f"{name} has shape {points.shape}, expected ({count}, {per_hand}, 3) for {count} samples.")
     is_finite = np.isfinite(points).all(axis=(1, 2))
     if not is_finite.all():
-        broken = [keys[row] for row in np.flatnonzero(~is_finite)]
+        broken = [keys[row] for row in np.flatnonzero(~is_finite).tolist()]
         raise ValueError(f"{name} holds numbers that are not finite, in {len(broken)} of {count} samples: {_some(broken)}.")
 
 
