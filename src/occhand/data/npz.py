@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 
 _NPY_VERSION = (1, 0)
 MOST_OF_ANY = 778
 """The most that a length of -1 stands for."""
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, SyntaxError, KeyError, TypeError),
+    *(OverflowError, RecursionError, RuntimeError),  # RuntimeError: encrypted; as NotImplementedError, an unknown compression
+)
+"""What the standard library and numpy raise for archives that are broken on purpose or by accident."""
 
 
 class NpzArrays:
@@ -20,11 +27,14 @@ class NpzArrays:
         data: The whole file.
 
     Raises:
-        zipfile.BadZipFile: Not an archive, or a truncated one.
+        ValueError: Not an archive, or a truncated one.
     """
 
     def __init__(self, data: bytes) -> None:
-        self._archive = zipfile.ZipFile(io.BytesIO(data))
+        try:
+            self._archive = zipfile.ZipFile(io.BytesIO(data))
+        except _BROKEN as error:
+            raise ValueError(f"no archive, or a truncated one ({error})") from None
         self._names = set(self._archive.namelist())
 
     def __contains__(self, name: str) -> bool:
@@ -38,7 +48,13 @@ class NpzArrays:
         """
         if name not in self:
             raise ValueError(f"it has no {name}")
-        most = math.prod(MOST_OF_ANY if length < 0 else length for length in shape) * np.dtype(dtype).itemsize
+        try:
+            return self._read(name, np.dtype(dtype), shape)
+        except _BROKEN as error:
+            raise ValueError(f"its {name} is broken ({error})") from None
+
+    def _read(self, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+        most = math.prod(MOST_OF_ANY if length < 0 else length for length in shape) * dtype.itemsize
         with self._archive.open(f"{name}.npy") as member:
             data = member.read(most + 4096)  # an archive that lies about its sizes unpacks to no more than this
         stream = io.BytesIO(data)
@@ -47,6 +63,6 @@ class NpzArrays:
         found, is_fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
         fits = len(found) == len(shape) and all(want in (-1, have) for want, have in zip(shape, found, strict=True))
         values = data[stream.tell() :]
-        if not fits or is_fortran or found_dtype != np.dtype(dtype) or len(values) != math.prod(found) * found_dtype.itemsize:
-            raise ValueError(f"its {name} is {found_dtype} {found}, expected {np.dtype(dtype)} {shape}")
+        if not fits or is_fortran or found_dtype != dtype or len(values) != math.prod(found) * dtype.itemsize:
+            raise ValueError(f"its {name} is {found_dtype} {found}, expected {dtype} {shape}")
         return np.frombuffer(values, dtype=dtype).reshape(found).copy()
