@@ -1,15 +1,22 @@
-"""Every data set on disk by name."""
+"""Every data set on disk by name, and what evaluation must know of it.
+
+A data set is one reader file and one entry here.
+"""
 
 from __future__ import annotations
 
 import difflib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from occhand.data.folder import FolderDataset
-from occhand.types import HandSample
+from occhand.data.index import Hands, Progress
+from occhand.hand.hand_layer import HandLayer
+from occhand.hand.skeleton import TipSet
+from occhand.types import HandSample, Side
 
 
 @runtime_checkable
@@ -23,31 +30,95 @@ class HandDataset(Protocol):
     def __iter__(self) -> Iterator[HandSample]: ...
 
 
-def _open_folder(root: Path, split: str | None) -> HandDataset:
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is particular to a data set."""
+
+    open: Callable[[Path, str, Hands, Progress | None], HandDataset]
+    """Root, split, the user's hand layers, progress; raises `DataError` for a root that is not the data set's."""
+    splits: tuple[str, ...]
+    """All official splits; empty where the split is any folder below the root, and may be left out."""
+    tips: TipSet | None
+    """Fingertip vertices that its 21 joints were made with; None where the joints come from no mesh."""
+    test_box: Literal["given", "joints"]
+    """Where the released test-time box comes from: the data set, or the true 2D joints."""
+    test_expansion: float
+    """Of the square around that box, at test time, as released."""
+    protocol: Literal["ho3d", "dexycb", "fpha", "freihand", "open"]
+    """Of its official evaluation."""
+    title: str
+    """As papers write it."""
+    source: str
+    """Where to ask for it and what its licence allows, in one line."""
+
+
+def _open_folder(root: Path, split: str, hands: Hands, progress: Progress | None) -> HandDataset:
     return FolderDataset(root / split if split else root)
 
 
-_READERS: dict[str, Callable[[Path, str | None], HandDataset]] = {"folder": _open_folder}
+DATASETS: dict[str, DatasetInfo] = {
+    "folder": DatasetInfo(
+        open=_open_folder,
+        splits=(),
+        tips="manopth",
+        test_box="joints",
+        test_expansion=1.0,
+        protocol="open",
+        title="Shards",
+        source="Made by 'occhand synth'; yours.",
+    ),
+}
 
 
 def list_datasets() -> list[str]:
     """The names that `create_dataset` knows."""
-    return sorted(_READERS)
+    return sorted(DATASETS)
 
 
-def create_dataset(name: str, root: str | os.PathLike[str], split: str | None = None) -> HandDataset:
+def dataset_info(name: str) -> DatasetInfo:
+    """The entry of a data set.
+
+    Raises:
+        ValueError: Unknown name.
+    """
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, n=3)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(list_datasets())}."
+        raise ValueError(f"Unknown data set {name!r}. {hint} Generated splits: occhand.synth.dataset.load_split.")
+    return DATASETS[name]
+
+
+def create_dataset(
+    name: str,
+    root: str | os.PathLike[str],
+    split: str | None = None,
+    hand: HandLayer | tuple[HandLayer, ...] = (),
+    progress: Progress | None = None,
+) -> HandDataset:
     """A data set by name.
 
     Args:
         name: One of `list_datasets()`. `folder`: shards that `occhand synth` wrote.
         root: Where it lies.
-        split: Its part; of a `folder`, a folder in it.
+        split: Its part, one of `dataset_info(name).splits`; of a `folder`, a folder in it.
+        hand: The user's MANO layer, or one for each side. Some poses and translations cannot be known without (each data set says so in
+            a warning); joints, boxes and cameras never need it.
+        progress: Called while annotations are read for the first time.
 
     Raises:
-        ValueError: Unknown name; files that cannot be used (`DataError`).
+        ValueError: Unknown name or split; a hand that is not MANO; files that cannot be used (`DataError`).
     """
-    if name not in _READERS:
-        near = difflib.get_close_matches(name, _READERS, n=3)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(list_datasets())}."
-        raise ValueError(f"Unknown data set {name!r}. {hint} Generated splits: occhand.synth.dataset.load_split.")
-    return _READERS[name](Path(root), split)
+    info = dataset_info(name)
+    if info.splits and split not in info.splits:
+        near = difflib.get_close_matches(split or "", info.splits, n=3)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose one of {', '.join(info.splits)}."
+        raise ValueError(f"{name} has no split {split!r}. {hint}" if split else f"{name} needs a split. {hint}")
+    return info.open(Path(root), split or "", _by_side(hand), progress)
+
+
+def _by_side(hand: HandLayer | tuple[HandLayer, ...]) -> dict[Side, HandLayer]:
+    layers = (hand,) if isinstance(hand, HandLayer) else hand
+    for layer in layers:
+        if layer.name != "mano":
+            raise ValueError(f"Poses here are MANO's, the hand given is {layer.name!r}. Give load_hand('mano') or leave it out.")
+    return {layer.side: layer for layer in layers}
