@@ -112,10 +112,22 @@ class Predictor:
             ready = [hand for hand in keypoints if isinstance(hand, DetectedHand)]
             found = ready if len(ready) == len(keypoints) else hands_from_joints(np.asarray(keypoints, dtype=np.float64), sides, boxes)
             check_hands(found, *picture.shape[:2])
-        if not found:
+        return self.reconstruct([picture] * len(found), found, camera)
+
+    def reconstruct(
+        self, pictures: Sequence[UInt8[np.ndarray, "height width 3"]], hands: Sequence[DetectedHand], camera: Camera
+    ) -> list[HandMesh]:
+        """Hands that were found, all in one batch.
+
+        Args:
+            pictures: The picture of each hand; they may differ, as the frames of a video do, but not in size.
+            hands: With 2D joints where the estimator needs them.
+            camera: Of all pictures.
+        """
+        if not hands:
             return []
-        estimate = self.estimator([HandView.of(picture, hand, camera) for hand in found])
-        return [self._to_mesh(hand, camera, estimate, k) for k, hand in enumerate(found)]
+        estimate = self.estimator([HandView.of(picture, hand, camera) for picture, hand in zip(pictures, hands, strict=True)])
+        return [self._to_mesh(hand, camera, estimate, k) for k, hand in enumerate(hands)]
 
     @staticmethod
     def camera(picture: UInt8[np.ndarray, "height width 3"], K: Float[np.ndarray, "3 3"] | None = None) -> Camera:

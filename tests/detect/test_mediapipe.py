@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from occhand.detect import Detector, Keypointer
+from occhand.detect import Detector, Follower, Keypointer
 from occhand.detect.landmarker import Landmarks
 from occhand.detect.landmarker_file import ENVIRONMENT_VARIABLE, cached_landmarker_file
 from occhand.detect.mediapipe import OUTSIDE_WEIGHT, MediaPipeHands
@@ -163,3 +163,12 @@ class TestReal:
         back = (turned.joints_img - 111.5) @ Window((0.0, 0.0), 1.0, np.pi / 2).rotation.T + 111.5
         assert upright.presence == pytest.approx(turned.presence, abs=0.02)
         assert np.abs(back - upright.joints_img).max() < 3.0
+
+
+def test_follows_a_hand_that_moved_a_little_and_loses_one_that_is_gone():
+    hands = _hands([RIGHT])
+    seen = hands.follow(MAP, RIGHT[0] + 4.0)
+    assert seen is not None
+    np.testing.assert_allclose(seen.joints_img, RIGHT[0], atol=0.6)
+    assert hands.follow(MAP, LEFT[0] + [0.0, 20.0]) is None
+    assert isinstance(hands, Follower)

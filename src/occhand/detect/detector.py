@@ -70,3 +70,12 @@ class Keypointer(Protocol):
     ) -> tuple[Side, Keypoints2D] | None:
         """The joints of the hand in the box and its side, which is `side` where that is given; None when no hand is seen there."""
         ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """Finds a hand again a moment later, cheaply enough for every frame of a video."""
+
+    def follow(self, image: UInt8[np.ndarray, "height width 3"], joints_img: Float[np.ndarray, "21 2"]) -> Keypoints2D | None:
+        """The joints of the hand that was, or is expected, at `joints_img`; None when no hand is seen there."""
+        ...

@@ -124,6 +124,11 @@ class MediaPipeHands:
         _, seen, reading = best
         return seen, _keypoints(reading, reading.presence, image.shape[:2])
 
+    def follow(self, image: UInt8[np.ndarray, "height width 3"], joints_img: Float[np.ndarray, "21 2"]) -> Keypoints2D | None:
+        """The joints of the hand expected at `joints_img`, by one look in the window around them; None when no hand is seen there."""
+        reading = self._look(WindowCutter(image), around_hand(joints_img))
+        return None if reading.presence < MIN_PRESENCE else _keypoints(reading, reading.presence, image.shape[:2])
+
     def _find_by_palms(self, cutter: WindowCutter, size: tuple[int, ...], windows: Iterable[Window]) -> list[DetectedHand]:
         found = [window.to_image(hand.joints) for window in windows for hand in self._find(cutter.cut(window, FIND_SIZE))]
         readings = self._settle(cutter, (around_hand(joints_img) for joints_img in found))
