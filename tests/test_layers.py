@@ -9,12 +9,12 @@ import occhand
 
 PACKAGE = Path(occhand.__file__).parent
 LAYERS = (
-    {"types", "files"},
+    {"types", "files", "pickles"},
     {"geometry", "image_io", "mesh_io"},
     {"hand"},
     {"models", "data", "metrics", "render"},
     {"losses", "fit", "detect", "result", "synth"},
-    {"estimators"},
+    {"estimators", "recipes"},
     {"predictor", "evaluate", "stress"},
     {"outputs", "train", "video", "export", "bench"},
     {"doctor"},

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,6 +90,7 @@ class AnnotationIndex:
     def blank(cls, keys: Sequence[str], images: Sequence[str], size: tuple[int, int], side: Side = "right") -> AnnotationIndex:
         """An index of right hands in pictures of one size, all numbers NaN, for a reader to fill in place."""
         count = len(keys)
+        numbers: dict[str, Any] = {name: np.full((count, *shape), np.nan) for name, shape in _NUMBERS.items()}
         return cls(
             keys=np.array(keys, dtype=np.str_),
             images=np.array(images, dtype=np.str_),
@@ -96,7 +98,7 @@ class AnnotationIndex:
             size=np.tile(np.array(size, dtype=np.int64), (count, 1)),
             official_index=np.arange(count),
             official_length=count,
-            **{name: np.full((count, *shape), np.nan) for name, shape in _NUMBERS.items()},
+            **numbers,
         )
 
     def __post_init__(self) -> None:
