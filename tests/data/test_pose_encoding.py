@@ -5,10 +5,12 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from occhand.data.pose_encoding import HANDGCAT_V3, HANDOCCNET, HOUSE, MIRROR, PoseEncoding, detect_encoding, from_house, to_house
+from occhand.data.pose_encoding import HANDGCAT_V3, HANDOCCNET, HOUSE, PoseEncoding, detect_encoding, mean_poses, to_house
 from occhand.data.record import DataError
 from occhand.hand.hand_layer import load_hand
 
+MIRROR = np.tile([1.0, -1.0, -1.0], 16)
+HANDS = {side: load_hand("open", side) for side in ("right", "left")}
 ENCODINGS = [HOUSE, HANDOCCNET, HANDGCAT_V3, PoseEncoding("opengl", "excluded")]
 
 
@@ -46,36 +48,28 @@ def encoded(pose, encoding, is_left):
 def test_detected_and_brought_home(encoding, named, hands):
     pose, joints, is_left = hands
     written = encoded(pose, encoding, is_left)
-    assert detect_encoding(written, joints, is_left, load_hand("open") if named else None) == encoding
-    back = to_house(written, encoding, is_left, load_hand("open"))
+    assert detect_encoding(written, joints, is_left, HANDS if named else {}) == encoding
+    back = to_house(written, encoding, mean_poses(HANDS, is_left))
     turned = (Rotation.from_rotvec(back[:, :3]).inv() * Rotation.from_rotvec(pose[:, :3])).magnitude()
     assert turned.max() < 1e-6
     assert np.abs(back[:, 3:] - pose[:, 3:]).max() < 1e-6
 
 
-def test_mean_is_taken_out_as_it_was_put_in(hands):
+def test_without_mano_of_a_side_a_pose_without_its_mean_is_unknown(hands):
     pose, _, is_left = hands
-    hand = load_hand("open")
-    excluded = from_house(pose, "excluded", is_left, hand)
-    assert np.abs(excluded - encoded(pose, HANDOCCNET, is_left)).max() < 1e-6
-    assert np.array_equal(from_house(pose, "included", is_left, None), pose)
-    with pytest.raises(ValueError, match="needs your MANO"):
-        from_house(pose, "excluded", is_left, None)
-
-
-def test_without_mano_a_pose_without_its_mean_is_unknown(hands):
-    pose, _, is_left = hands
-    assert np.isnan(to_house(pose, HANDOCCNET, is_left, None)).all()
-    assert np.isfinite(to_house(pose, HANDGCAT_V3, is_left, None)).all()
+    means = mean_poses({"right": HANDS["right"]}, is_left)
+    assert np.array_equal(np.isnan(to_house(pose, HANDOCCNET, means)).all(1), is_left)
+    assert np.isfinite(to_house(pose, HANDOCCNET, means)[~is_left]).all()
+    assert np.isfinite(to_house(pose, HANDGCAT_V3, means)).all()
 
 
 def test_refuses_to_guess(hands):
     pose, joints, is_left = hands
     shuffled = np.roll(pose, 1, axis=0)
     with pytest.raises(DataError, match=r"do not tell what they mean.*opencv with the mean included"):
-        detect_encoding(shuffled, joints, is_left, None)
+        detect_encoding(shuffled, joints, is_left, {})
     half_and_half = np.where(np.arange(30)[:, None] % 2 == 0, pose, encoded(pose, HANDGCAT_V3, is_left))
     with pytest.raises(DataError, match="do not tell"):
-        detect_encoding(half_and_half, joints, is_left, None)
+        detect_encoding(half_and_half, joints, is_left, {})
     with pytest.raises(DataError, match="no sample with both"):
-        detect_encoding(np.full_like(pose, np.nan), joints, is_left, None)
+        detect_encoding(np.full_like(pose, np.nan), joints, is_left, {})

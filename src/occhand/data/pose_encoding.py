@@ -8,15 +8,17 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from occhand.data.index import Hands
 from occhand.data.record import DataError
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.hand.skeleton import BONES
+from occhand.types import SIDES
 
 PoseFrame = Literal["opencv", "opengl"]
 PoseMean = Literal["included", "excluded"]
 
-MIRROR = np.tile([1.0, -1.0, -1.0], 16)
+_MIRROR = np.tile([1.0, -1.0, -1.0], 16)
 """Of axis-angle numbers: the pose of a left hand as its mirror, a right hand, has it."""
 _MAX_ERROR_DEG = 20.0
 """Mean angle between bones: the right meaning gives 0 (more with another hand than was posed); a wrong mean 45, wrong axes 110."""
@@ -40,44 +42,32 @@ HANDGCAT_V3 = PoseEncoding("opengl", "included")
 _CANDIDATES = (HOUSE, HANDOCCNET, HANDGCAT_V3, PoseEncoding("opengl", "excluded"))
 
 
-def to_house(
-    pose: Float[np.ndarray, "n 48"], encoding: PoseEncoding, is_left: Bool[np.ndarray, "n"], hand: HandLayer | None
-) -> Float[np.ndarray, "n 48"]:
+def mean_poses(hands: Hands, is_left: Bool[np.ndarray, "n"]) -> Float[np.ndarray, "n 45"]:
+    """The mean pose of each hand's own model, radians; NaN where the user gave no model of that side."""
+    known = {side: layer.hands_mean.double().cpu().numpy() for side, layer in hands.items()}
+    right, left = (known.get(side, np.full(45, np.nan)) for side in SIDES)
+    return np.where(is_left[:, None], left, right)
+
+
+def to_house(pose: Float[np.ndarray, "n 48"], encoding: PoseEncoding, means: Float[np.ndarray, "n 45"]) -> Float[np.ndarray, "n 48"]:
     """Poses as `HandSample` has them: OpenCV axes, mean included.
 
     Args:
         pose: Axis-angle, radians, encoded.
         encoding: How.
-        is_left: Which are left hands.
-        hand: The right hand whose mean pose was taken out; rows become NaN where it is needed and None.
+        means: What was taken out of each where `encoding` says so; a pose whose mean is NaN becomes NaN, root and all.
     """
     house = pose.astype(np.float64)
     if encoding.frame == "opengl":
         house[:, :3] = _flipped_roots(house[:, :3])
     if encoding.mean == "excluded":
-        if hand is None:
-            return np.full_like(house, np.nan)
-        house[:, 3:] += _means(hand, is_left)
+        house[:, 3:] += means
+        house[np.isnan(means).any(1)] = np.nan
     return house
 
 
-def from_house(
-    pose: Float[np.ndarray, "n 48"], mean: PoseMean, is_left: Bool[np.ndarray, "n"], hand: HandLayer | None
-) -> Float[np.ndarray, "n 48"]:
-    """The poses of samples, OpenCV axes, with or without the mean pose.
-
-    Raises:
-        ValueError: The mean is to be taken out, and there is no hand to know it from.
-    """
-    if mean == "included":
-        return pose
-    if hand is None:
-        raise ValueError("Taking the mean pose out needs your MANO. Give --hand mano (after 'occhand convert mano'), or --mean included.")
-    return np.concatenate([pose[:, :3], pose[:, 3:] - _means(hand, is_left)], axis=1)
-
-
 def detect_encoding(
-    pose: Float[np.ndarray, "n 48"], joints_cam: Float[np.ndarray, "n 21 3"], is_left: Bool[np.ndarray, "n"], hand: HandLayer | None
+    pose: Float[np.ndarray, "n 48"], joints_cam: Float[np.ndarray, "n 21 3"], is_left: Bool[np.ndarray, "n"], hands: Hands
 ) -> PoseEncoding:
     """The encoding whose posed hand points its bones where the annotated joints are.
 
@@ -87,7 +77,7 @@ def detect_encoding(
         pose: Axis-angle, radians; rows that are not finite are passed over.
         joints_cam: Metres, OpenCV axes, house order.
         is_left: Which are left hands.
-        hand: The user's right hand, None for the open one.
+        hands: The user's MANO by side; the open hand stands in where there is no right one.
 
     Raises:
         DataError: Nothing to compare, no encoding agrees, or two agree about as well.
@@ -96,9 +86,12 @@ def detect_encoding(
     if not len(known):
         raise DataError("no sample with both pose and joints, so that nothing tells what the pose means.")
     chosen = known[np.linspace(0, len(known) - 1, min(len(known), _SAMPLES)).astype(int)]
-    pose, joints_cam, is_left = pose[chosen], joints_cam[chosen], is_left[chosen]
-    judge = hand or load_hand("open")
-    errors = {encoding: _bone_error_deg(to_house(pose, encoding, is_left, judge), joints_cam, is_left, judge) for encoding in _CANDIDATES}
+    is_left = is_left[chosen, None]
+    as_right = np.where(is_left, pose[chosen] * _MIRROR, pose[chosen])
+    joints_as_right = joints_cam[chosen] * np.where(is_left[..., None], (-1.0, 1.0, 1.0), 1.0)
+    judge = hands.get("right") or load_hand("open")
+    means = np.tile(judge.hands_mean.double().cpu().numpy(), (len(chosen), 1))
+    errors = {encoding: _bone_error_deg(to_house(as_right, encoding, means), joints_as_right, judge) for encoding in _CANDIDATES}
     best, second, *_ = sorted(errors, key=lambda encoding: errors[encoding])
     if errors[best] > _MAX_ERROR_DEG or errors[second] < _MIN_RATIO * errors[best]:
         found = ", ".join(f"{frame} with the mean {mean} {error:.0f}" for (frame, mean), error in errors.items())
@@ -106,14 +99,12 @@ def detect_encoding(
     return best
 
 
-def _bone_error_deg(pose: np.ndarray, joints_cam: np.ndarray, is_left: np.ndarray, hand: HandLayer) -> float:
+def _bone_error_deg(pose: Float[np.ndarray, "n 48"], joints_cam: Float[np.ndarray, "n 21 3"], hand: HandLayer) -> float:
     """Median over hands of the mean angle between the bones of the posed hand and of the joints."""
-    as_right = np.where(is_left[:, None], pose * MIRROR, pose)
     with torch.no_grad():
-        rotations = hand.rotations_from_axis_angle(torch.from_numpy(as_right).to(hand.v_template))
+        rotations = hand.rotations_from_axis_angle(torch.from_numpy(pose).to(hand.v_template))
         posed = hand(rotations, hand.v_template.new_zeros(len(pose), 10)).joints.cpu().numpy()
-    seen = joints_cam * np.where(is_left[:, None, None], (-1.0, 1.0, 1.0), 1.0)
-    cosine = (_bones(posed) * _bones(seen)).sum(-1).clip(-1, 1)
+    cosine = (_bones(posed) * _bones(joints_cam)).sum(-1).clip(-1, 1)
     return float(np.median(np.rad2deg(np.arccos(cosine)).mean(1)))
 
 
@@ -122,11 +113,6 @@ def _bones(joints: np.ndarray) -> np.ndarray:
     parents, children = np.array(BONES).T
     bones = joints[:, children] - joints[:, parents]
     return bones / np.maximum(np.linalg.norm(bones, axis=-1, keepdims=True), 1e-9)
-
-
-def _means(hand: HandLayer, is_left: np.ndarray) -> np.ndarray:
-    mean = hand.hands_mean.double().cpu().numpy()
-    return np.where(is_left[:, None], mean * MIRROR[3:], mean)
 
 
 def _flipped_roots(roots: np.ndarray) -> np.ndarray:
