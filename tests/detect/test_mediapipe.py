@@ -167,8 +167,8 @@ class TestReal:
 
 def test_follows_a_hand_that_moved_a_little_and_loses_one_that_is_gone():
     hands = _hands([RIGHT])
-    seen = hands.follow(MAP, RIGHT[0] + 4.0)
+    seen = hands.follow(MAP, RIGHT[0] + 1.0)
     assert seen is not None
     np.testing.assert_allclose(seen.joints_img, RIGHT[0], atol=0.6)
-    assert hands.follow(MAP, LEFT[0] + [0.0, 20.0]) is None
+    assert hands.follow(MAP, LEFT[0] + 300.0) is None
     assert isinstance(hands, Follower)

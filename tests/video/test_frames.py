@@ -1,0 +1,197 @@
+"""Any video becomes upright frames with their times, or one clear line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image
+
+av = pytest.importorskip("av")
+
+from occhand.video.encode import VideoWriter, join_videos  # noqa: E402
+from occhand.video.frames import VideoError, open_video, record_webcam  # noqa: E402
+
+TIMES = [k / 25 for k in range(12)]
+
+
+def picture(k: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """Grey that grows with k, the upper left corner white."""
+    image = np.full((height, width, 3), 20 + 10 * k, np.uint8)
+    image[: height // 3, : width // 3] = 255
+    return image
+
+
+def write_video(path, times=TIMES, size=(48, 64)):
+    with VideoWriter(path) as writer:
+        for k, time in enumerate(times):
+            writer.write(picture(k, *size), time)
+    return path
+
+
+def write_intra_video(path, count=10):
+    """Every frame a key frame, so that one broken packet breaks one frame."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "1", "tune": "zerolatency"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for k in range(count):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(k), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def greys(frames):
+    return [None if frame.picture is None else int(frame.picture[-8:, -8:].mean()) for frame in frames]
+
+
+def test_frames_come_back_in_order_with_their_times(tmp_path):
+    video = open_video(write_video(tmp_path / "clip.mp4"))
+    frames = list(video.frames())
+    assert video.frame_count == 12
+    assert [frame.index for frame in frames] == list(range(12))
+    np.testing.assert_allclose([frame.time for frame in frames], TIMES, atol=1e-4)
+    np.testing.assert_allclose(greys(frames), [20 + 10 * k for k in range(12)], atol=3)
+    assert greys(video.frames(start=7)) == greys(frames)[7:]
+
+
+def test_a_variable_frame_rate_keeps_its_time_stamps(tmp_path):
+    times = [0.0, 0.04, 0.08, 0.5, 0.51, 1.3]
+    frames = list(open_video(write_video(tmp_path / "phone.mp4", times)).frames())
+    np.testing.assert_allclose([frame.time for frame in frames], times, atol=1e-4)
+
+
+def test_odd_sizes_gain_one_row_and_column(tmp_path):
+    frames = list(open_video(write_video(tmp_path / "odd.mp4", size=(47, 63))).frames())
+    assert frames[0].picture.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(("quarter_turns", "corner"), [(1, (0, -1)), (2, (-1, -1)), (3, (-1, 0))])
+def test_a_rotated_phone_video_comes_upright(tmp_path, quarter_turns, corner):
+    """The track's matrix turns the picture clockwise when it is shown; the white corner says by how much."""
+    path = write_video(tmp_path / "phone.mp4")
+    data = bytearray(path.read_bytes())
+    cosine, sine = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarter_turns]
+    fixed = [cosine * 65536, sine * 65536, 0, -sine * 65536, cosine * 65536, 0, 0, 0, 1 << 30]
+    at = data.index(b"tkhd") + 4 + 40
+    data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in fixed)
+    path.write_bytes(data)
+    frame = next(iter(open_video(path).frames()))
+    assert frame.picture.shape == ((64, 48, 3) if quarter_turns % 2 else (48, 64, 3))
+    assert frame.picture[corner].min() > 200
+    assert sum(frame.picture[y, x].min() > 200 for y in (0, -1) for x in (0, -1)) == 1
+
+
+def test_a_frame_that_cannot_be_decoded_is_named_and_skipped(tmp_path):
+    path = write_intra_video(tmp_path / "damaged.mkv")
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][5]
+        payload = bytes(packet)
+    data = bytearray(path.read_bytes())
+    start = data.index(payload)
+    data[start : start + len(payload)] = bytes(len(payload))
+    path.write_bytes(data)
+    frames = list(open_video(path).frames())
+    assert [frame.index for frame in frames if frame.picture is None] == [5]
+    assert frames[5].error
+    assert len(frames) == 10
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(10) / 25, atol=0.05)
+
+
+def test_a_file_that_breaks_off_gives_what_is_there(tmp_path):
+    path = write_intra_video(tmp_path / "cut.mkv")
+    with av.open(str(path)) as container:
+        payload = [bytes(packet) for packet in container.demux(video=0) if packet.size][6]
+    path.write_bytes(path.read_bytes()[: path.read_bytes().index(payload) + len(payload) // 2])
+    assert sum(frame.picture is not None for frame in open_video(path).frames()) == 6
+
+
+def test_folders_are_read_in_the_order_of_their_numbers(tmp_path):
+    for k in (0, 2, 10):
+        Image.fromarray(picture(k)).save(tmp_path / f"frame-{k}.png")
+    Image.fromarray(picture(5, 40, 40)).save(tmp_path / "frame-11.png")
+    (tmp_path / "frame-9.png").write_bytes(b"\x89PNG broken")
+    frames = list(open_video(tmp_path, fps=10.0).frames())
+    assert greys(frames) == [20, 40, None, 120, None]
+    assert "frame-9.png" in frames[2].error
+    assert "40 x 40, the first one 64 x 48" in frames[4].error
+    np.testing.assert_allclose([frame.time for frame in frames], [0.0, 0.1, 0.2, 0.3, 0.4])
+    assert greys(open_video(tmp_path).frames(start=3)) == [120, None]
+
+
+def test_4k_frames_come_whole(tmp_path):
+    frames = list(open_video(write_video(tmp_path / "4k.mp4", times=[0.0, 0.04], size=(2160, 3840))).frames())
+    assert [frame.picture.shape for frame in frames] == [(2160, 3840, 3)] * 2
+
+
+def write_sound(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.rate, frame.time_base, frame.pts = 16000, Fraction(1, 16000), 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def bad_videos(folder):
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_text("not a video")
+    (folder / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nclip.mp4\n#EXT-X-ENDLIST\n")
+    write_sound(folder / "sound.m4a")
+    whole = write_video(folder / "clip.mp4").read_bytes()
+    (folder / "half.mp4").write_bytes(whole[: len(whole) // 3])
+    (folder / "void").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.mp4", "No such video"),
+        ("empty.mp4", "Empty file"),
+        ("text.mp4", "Not a video"),
+        ("half.mp4", "Not a video"),
+        ("sound.m4a", "sound but no pictures"),
+        ("list.m3u8", "list.m3u8"),
+        ("void", "No pictures in folder"),
+    ],
+)
+def test_what_is_no_video_is_said_in_one_line(tmp_path, name, message):
+    bad_videos(tmp_path)
+    with pytest.raises(VideoError, match=message) as raised:
+        open_video(tmp_path / name)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_frame_rate_is_for_folders(tmp_path):
+    with pytest.raises(VideoError, match="own time stamps"):
+        open_video(write_video(tmp_path / "clip.mp4"), fps=30.0)
+    Image.fromarray(picture(0)).save(tmp_path / "a.png")
+    with pytest.raises(VideoError, match="expected more than 0"):
+        open_video(tmp_path, fps=0.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems name cameras otherwise")
+def test_a_missing_webcam_is_named(tmp_path):
+    with pytest.raises(VideoError, match="No webcam 77: /dev/video77 does not exist"):
+        record_webcam(77, tmp_path / "capture.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_parts_join_without_a_seam(tmp_path):
+    times = [0.0, 0.04, 0.08, 0.5, 0.51, 1.3]
+    write_video(tmp_path / "a.mp4", times[:3])
+    with VideoWriter(tmp_path / "b.mp4") as writer:
+        for k in range(3, 6):
+            writer.write(picture(k), times[k] - times[3])
+    join_videos([(tmp_path / "a.mp4", 0.0), (tmp_path / "b.mp4", times[3])], tmp_path / "whole.mp4")
+    frames = list(open_video(tmp_path / "whole.mp4").frames())
+    np.testing.assert_allclose([frame.time for frame in frames], times, atol=1e-4)
+    np.testing.assert_allclose(greys(frames), [20 + 10 * k for k in range(6)], atol=3)
+
+
+def test_without_pyav_the_extra_is_named():
+    code = "import sys; sys.modules['av'] = None\nfrom occhand.video.frames import open_video\nopen_video(sys.executable)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "occhand[video]" in done.stderr
