@@ -9,10 +9,13 @@ import difflib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from occhand.data import dexycb, ho3d
 from occhand.data.folder import FolderDataset
+from occhand.data.ho3d import Version, open_ho3d
 from occhand.data.index import Hands, Progress
 from occhand.hand.hand_layer import HandLayer
 from occhand.hand.skeleton import TipSet
@@ -56,7 +59,32 @@ def _open_folder(root: Path, split: str, hands: Hands, progress: Progress | None
     return FolderDataset(root / split if split else root)
 
 
+def _ho3d(version: Version) -> DatasetInfo:
+    return DatasetInfo(
+        open=partial(open_ho3d, version=version),
+        splits=ho3d.SPLITS,
+        tips="ho3d",
+        test_box="given",
+        test_expansion=1.5,
+        protocol="ho3d",
+        title=f"HO-3D {version}",
+        source="Project page of TU Graz ('HOnnotate'); for research only, not to be passed on.",
+    )
+
+
 DATASETS: dict[str, DatasetInfo] = {
+    "ho3d_v2": _ho3d("v2"),
+    "ho3d_v3": _ho3d("v3"),
+    "dexycb": DatasetInfo(
+        open=dexycb.open_dexycb,
+        splits=dexycb.SPLITS,
+        tips="manopth",
+        test_box="joints",
+        test_expansion=1.0,
+        protocol="dexycb",
+        title="DexYCB",
+        source="dex-ycb.github.io; CC BY-NC 4.0.",
+    ),
     "folder": DatasetInfo(
         open=_open_folder,
         splits=(),

@@ -124,6 +124,10 @@ class AnnotationIndex:
             chosen["vertices_cam"] = self.vertices_cam[rows]
         return replace(self, **chosen, left_out=(*self.left_out, *left_out))
 
+    def with_vertices(self, vertices_cam: Float[np.ndarray, "N 778 3"] | None) -> AnnotationIndex:
+        """The same samples with these meshes."""
+        return replace(self, vertices_cam=vertices_cam, vertex_rows=None)
+
     def vertices_of(self, row: int) -> Float[np.ndarray, "778 3"] | None:
         """The mesh of a sample, where there is one."""
         if self.vertices_cam is None:
@@ -229,6 +233,30 @@ def open_indexed(
         if not len(index):
             raise DataError(f"{name} {split} in {root}: no sample is left; {key}: {reason} Is it the whole data set, and unpacked here?")
     return IndexedDataset(name, root, split, index)
+
+
+def check_root(root: Path, title: str, expected: Sequence[str]) -> None:
+    """See that a folder holds what a data set does.
+
+    Args:
+        root: What the user gave.
+        title: Of the data set.
+        expected: Names of files or folders in it.
+
+    Raises:
+        DataError: Something is missing; says what was found, and where the data set seems to lie instead.
+    """
+    missing = [name for name in expected if not (root / name).exists()]
+    if not missing:
+        return
+    wanted = f"the folder of {title}, which holds {', '.join(expected)}"
+    if not root.is_dir():
+        raise DataError(f"No folder {root}. Give {wanted}.")
+    names = sorted(path.name for path in root.iterdir())
+    inside = next((name for name in names if all((root / name / part).exists() for part in expected)), None)
+    listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "nothing"
+    hint = f"It seems to be {root / inside}." if inside else f"Give {wanted}; if it is, unpack it again."
+    raise DataError(f"{root} is not {title}: no {' and no '.join(missing)}; found {listed}. {hint}")
 
 
 def read_frame(path: Path, size: tuple[int, int], key: str) -> UInt8[np.ndarray, "height width 3"]:
