@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -35,6 +37,8 @@ class HandView:
     K: Float[np.ndarray, "3 3"]
     bbox_xyxy: Float[np.ndarray, "4"]
     keypoints: Keypoints2D | None
+    square_xyxy: Float[np.ndarray, "4"] | None = None
+    """What a network is shown of the picture, where a benchmark says; None: the square around the box, enlarged."""
 
     @classmethod
     def of(cls, picture: UInt8[np.ndarray, "height width 3"], hand: DetectedHand, camera: Camera) -> HandView:
@@ -107,7 +111,7 @@ class NetworkEstimator:
     @torch.no_grad()
     def __call__(self, views: Sequence[HandView]) -> Estimate:
         inputs, crop_from_img, given = self._prepare(views)
-        output = self._model(inputs)
+        output = _run(self._model, inputs)
         rotations = self.hand.rotations_from_axis_angle(output.pose, self._model.config.flat_hand_mean)
         own = _joints_img(output, crop_from_img, self._model.config.input_size)
         keypoints = [points or its_own for points, its_own in zip(given, _as_keypoints(own), strict=True)]
@@ -118,6 +122,25 @@ class NetworkEstimator:
         translation = solve_translation(output.joints, own, _batch(view.K for view in views))
         vertices, joints = output.vertices + translation[:, None], output.joints + translation[:, None]
         return Estimate(rotations, output.betas, translation, vertices, joints, keypoints, f"{name}, placed by its own 2D joints")
+
+    def to(self, device: str | torch.device) -> NetworkEstimator:
+        """Run the networks on this device; the hand stays on the CPU, where hands are placed."""
+        self.hand = copy.deepcopy(self.hand).to("cpu")
+        for model in (self._model, self._joints_model):
+            if model is not None:
+                model.to(device)
+        return self
+
+    def identity(self) -> str:
+        """A digest of all that decides what it says of a picture: networks, weights, hand, refinement."""
+        digest = hashlib.sha256(f"{self._refine} {next(self._model.parameters()).device.type}".encode())
+        digest.update(self.hand.v_template.cpu().numpy().tobytes())
+        for model in (self._model, self._joints_model):
+            if model is not None:
+                digest.update(f"{model.config}".encode())
+                for name, value in model.state_dict().items():
+                    digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @torch.no_grad()
     def look_inside(self, view: HandView) -> tuple[UInt8[np.ndarray, "size size 3"], dict[str, Float[np.ndarray, "_ _"]]]:
@@ -143,7 +166,7 @@ class NetworkEstimator:
         if self._joints_model is not None:
             their_size = self._joints_model.config.input_size
             their_image, their_crop_from_img = _cut_crops(views, their_size)
-            own = _joints_img(self._joints_model(ModelInput(their_image)), their_crop_from_img, their_size)
+            own = _joints_img(_run(self._joints_model, ModelInput(their_image)), their_crop_from_img, their_size)
             keypoints = list(_as_keypoints(own))
         joints_crop = None
         if isinstance(self._model.config, HandGCATConfig):
@@ -151,12 +174,22 @@ class NetworkEstimator:
         return ModelInput(image, joints_crop), crop_from_img, keypoints
 
 
+def _run(model: HandOccNet | HandGCAT, inputs: ModelInput) -> ModelOutput:
+    """The network's output on the CPU, wherever the network is; placing and fitting a few hands is quicker there."""
+    device = next(model.parameters()).device
+    image, joints_crop = inputs
+    output = model(ModelInput(image.to(device), None if joints_crop is None else joints_crop.to(device)))
+    return output._replace(**{name: value.cpu() for name, value in output._asdict().items() if value is not None})
+
+
 def _cut_crops(views: Sequence[HandView], size: int) -> tuple[Float[Tensor, "B 3 size size"], Float[Tensor, "B 3 3"]]:
     """Square crops around the boxes, RGB 0..1, and their `crop_from_img`."""
     crops, matrices = [], []
     for view in views:
         height, width = view.picture.shape[:2]
-        box = square_bbox(torch.from_numpy(view.bbox_xyxy), height, width, BOX_EXPANSION)
+        box = None if view.square_xyxy is None else torch.from_numpy(view.square_xyxy)
+        if box is None:
+            box = square_bbox(torch.from_numpy(view.bbox_xyxy), height, width, BOX_EXPANSION)
         if not bool(box.isfinite().all()):
             raise ValueError(f"The hand's box {view.bbox_xyxy.round(1).tolist()} lies outside of the image. Give a box inside it.")
         # Only the part around the box is made a float image; a margin keeps the interpolation at its border as it was.
