@@ -13,9 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from occhand.data import dexycb, ho3d
+from occhand.data import dexycb, freihand, ho3d
 from occhand.data.folder import FolderDataset
-from occhand.data.ho3d import Version, open_ho3d
 from occhand.data.index import Hands, Progress
 from occhand.hand.hand_layer import HandLayer
 from occhand.hand.skeleton import TipSet
@@ -44,9 +43,9 @@ class DatasetInfo:
     tips: TipSet | None
     """Fingertip vertices that its 21 joints were made with; None where the joints come from no mesh."""
     test_box: Literal["given", "joints"]
-    """Where the released test-time box comes from: the data set, or the true 2D joints."""
+    """Where the released test-time box comes from: the data set, or the true 2D joints, enlarged as in training."""
     test_expansion: float
-    """Of the square around that box, at test time, as released."""
+    """Of the square around that box at test time, as released."""
     protocol: Literal["ho3d", "dexycb", "fpha", "freihand", "open"]
     """Of its official evaluation."""
     title: str
@@ -59,9 +58,9 @@ def _open_folder(root: Path, split: str, hands: Hands, progress: Progress | None
     return FolderDataset(root / split if split else root)
 
 
-def _ho3d(version: Version) -> DatasetInfo:
+def _ho3d(version: ho3d.Version) -> DatasetInfo:
     return DatasetInfo(
-        open=partial(open_ho3d, version=version),
+        open=partial(ho3d.open_ho3d, version=version),
         splits=ho3d.SPLITS,
         tips="ho3d",
         test_box="given",
@@ -84,6 +83,16 @@ DATASETS: dict[str, DatasetInfo] = {
         protocol="dexycb",
         title="DexYCB",
         source="dex-ycb.github.io; CC BY-NC 4.0.",
+    ),
+    "freihand": DatasetInfo(
+        open=freihand.open_freihand,
+        splits=freihand.SPLITS,
+        tips="freihand",
+        test_box="joints",
+        test_expansion=1.0,
+        protocol="freihand",
+        title="FreiHAND v2",
+        source="Project page of the University of Freiburg; for research only.",
     ),
     "folder": DatasetInfo(
         open=_open_folder,

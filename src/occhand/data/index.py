@@ -124,9 +124,11 @@ class AnnotationIndex:
             chosen["vertices_cam"] = self.vertices_cam[rows]
         return replace(self, **chosen, left_out=(*self.left_out, *left_out))
 
-    def with_vertices(self, vertices_cam: Float[np.ndarray, "N 778 3"] | None) -> AnnotationIndex:
-        """The same samples with these meshes."""
-        return replace(self, vertices_cam=vertices_cam, vertex_rows=None)
+    def with_vertices(
+        self, vertices_cam: Float[np.ndarray, "meshes 778 3"] | None, rows: Int[np.ndarray, "N"] | None = None
+    ) -> AnnotationIndex:
+        """The same samples with these meshes; `rows` names the mesh of each sample where they share meshes."""
+        return replace(self, vertices_cam=vertices_cam, vertex_rows=rows)
 
     def vertices_of(self, row: int) -> Float[np.ndarray, "778 3"] | None:
         """The mesh of a sample, where there is one."""
