@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 from jaxtyping import Float, Float32, Int
 
-from occhand.data.index import AnnotationIndex, Hands, IndexedDataset, Progress, open_indexed
+from occhand.data.index import AnnotationIndex, Hands, IndexedDataset, Progress, check_root, open_indexed
 from occhand.data.npz import NpzArrays
 from occhand.data.record import DataError
 from occhand.types import SIDES, Side
@@ -98,6 +98,7 @@ def open_dexycb(root: Path, split: str, hands: Hands, progress: Progress | None 
     """
     setup, stage, *sides = split.split("_")
     part = PARTS[f"{setup}_{stage}"]
+    check_root(root, "DexYCB", ("calibration", *(SUBJECTS[subject] for subject in part.subjects)))
     folders = _list_sequences(root, part)
     inputs = [_intrinsics_path(root, camera) for camera in part.cameras] + sorted(root.glob("calibration/mano_*/mano.yml"))
     inputs += [root / folder / item for folder in folders for item in ("meta.yml", *(SERIALS[camera] for camera in part.cameras))]
@@ -155,11 +156,11 @@ def _list_sequences(root: Path, part: Part) -> list[str]:
     found = []
     for subject in part.subjects:
         folder = root / SUBJECTS[subject]
-        names = sorted(item.name for item in os.scandir(folder) if item.is_dir()) if folder.is_dir() else []
+        names = sorted(item.name for item in os.scandir(folder) if item.is_dir())
         if len(names) != SEQUENCES_PER_SUBJECT:
             raise DataError(
-                f"{folder} has {len(names)} sequences, expected {SEQUENCES_PER_SUBJECT}: splits go by their rank. Give the folder that "
-                f"holds {SUBJECTS[0]} and calibration, and unpack what is missing (of sequences without pictures, meta.yml will do)."
+                f"{folder} has {len(names)} sequences, expected {SEQUENCES_PER_SUBJECT}: splits go by their rank. Unpack this subject "
+                "again; of sequences that you go without, leave meta.yml."
             )
         found += [f"{SUBJECTS[subject]}/{names[rank]}" for rank in part.sequences]
     return found
