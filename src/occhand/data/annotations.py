@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from occhand.data import official_counts
 from occhand.data.index import AnnotationIndex, Hands, IndexedDataset, Progress, logger, open_indexed
 from occhand.data.json_stream import stream_object
 from occhand.data.pose_encoding import PoseEncoding, PoseFrame, PoseMean, detect_encoding, mean_poses, to_house
@@ -70,7 +71,7 @@ LAYOUTS: dict[Family, Layout] = {
         "DEX_YCB_{split}_data.json",
         "",
         re.compile(r"([\w-]+/\w+/\d+)/color_(\d+)\.jpg"),
-        {"s0_train": 465_504, "s0_val": 23_200, "s0_test": 93_264},
+        {split: count.listed for split, count in official_counts.DEXYCB.items()},
     ),
 }
 
