@@ -14,7 +14,7 @@ LAYERS = (
     {"hand"},
     {"models", "data", "metrics", "render"},
     {"losses", "fit", "detect", "result", "synth"},
-    {"estimators", "recipes"},
+    {"estimators", "recipes", "run_folder"},
     {"predictor", "evaluate", "stress"},
     {"outputs", "train", "video", "export", "bench"},
     {"doctor"},

@@ -6,7 +6,7 @@ import json as json_module
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,9 +24,12 @@ from occhand.hand import assets
 from occhand.models import checkpoint, presets
 from occhand.outputs import OutputOptions, complaints, plan_outputs, predict_file, read_given, summary
 from occhand.predictor import Predictor
+from occhand.recipes import find_recipe
 from occhand.stress.run import run_stress
 from occhand.synth.dataset import SPLITS, SynthDataset, load_split
 from occhand.synth.write import write_synth
+from occhand.train import RunOptions, estimate
+from occhand.train import train as run_training
 from occhand.types import Side
 
 DESCRIPTION = "3D hand meshes from photographs, even where an object hides half of the hand."
@@ -202,6 +205,44 @@ def stress(
     name = predictions.name if predictions else Path(model).name
     run_stress(subject, samples, out, name, f"{dataset}, first {count}" if count < len(dataset) else str(dataset))
     print(f"Wrote {out / 'stress.html'}, {out / 'stress.json'} and curves as PNG, over {count} hands.")
+    return 0
+
+
+@app.command
+def train(
+    recipe: Positional[str],
+    data: str,
+    options: Annotated[RunOptions, arg(name="")],
+    out: Path | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+    epochs: float | None = None,
+    batch: int | None = None,
+    lr: float | None = None,
+) -> int:
+    """Train a network by a recipe; killed at any moment, it goes on with --resume. On several devices: torchrun or srun occhand train ...
+
+    Args:
+        recipe: What is trained how: handoccnet-ho3d-v2, handgcat-dexycb, handgcat-open-s, ...; an unknown name lists the near ones.
+        data: Root of the data set; for the open recipes a folder of shards that 'occhand synth' wrote.
+        options: Of the run.
+        out: Folder of the run; without it runs/RECIPE.
+        resume: Go on from the last checkpoint, if there is one.
+        dry_run: Say how many steps, how much memory and, from ten measured steps, how long; write nothing.
+        epochs: Instead of the recipe's; parts of one too.
+        batch: Crops per process and pass, instead of the recipe's.
+        lr: Learning rate, instead of the recipe's.
+    """
+    given = {name: value for name, value in (("epochs", epochs), ("batch", batch), ("lr", lr)) if value is not None}
+    asked, folder = replace(find_recipe(recipe), **given), out or Path("runs") / recipe
+    if dry_run:
+        print(estimate(asked, data, options))
+        return 0
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("Training", total=None)
+        tell = lambda step, steps, line: bar.update(task, completed=step, total=steps, description=line)  # noqa: E731
+        weights = run_training(asked, data, folder, options, resume, progress=tell)
+    print(f"Wrote {weights}; use it with --model {weights}. Log, config and checkpoints are beside it.")
     return 0
 
 

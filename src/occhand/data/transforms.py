@@ -35,8 +35,9 @@ class TrainingCrop(NamedTuple):
     K: Float[Tensor, "*batch 3 3"]
     """Of that camera, pixels of the crop."""
     pose: Float[Tensor, "*batch 48"]
-    """Axis-angle, mean pose included; the root turned with the crop."""
+    """Axis-angle, mean pose included; the root turned with the crop. NaN where the data set does not say."""
     betas: Float[Tensor, "*batch 10"]
+    """NaN where the data set does not say."""
     is_mirrored: Bool[Tensor, "*batch"]
     """Whether it was a left hand."""
 
@@ -77,20 +78,22 @@ class CropForTraining:
     size: int = 256
     """Side of the crop, pixels."""
     augmentation: Augmentation = RELEASED
+    needs_pose: bool = True
+    """Whether samples without pose or betas are refused."""
 
     def __call__(self, sample: HandSample, rng: np.random.Generator, others: Sequence[np.ndarray] = ()) -> TrainingCrop:
         """One crop with its targets.
 
         Args:
-            sample: With pose and betas.
+            sample: With 2D joints; see `needs_pose`.
             rng: Of the augmentation.
             others: Pictures to take amplitude spectra from.
 
         Raises:
-            ValueError: A sample without pose or betas.
+            ValueError: As `cut_crop`.
         """
         jitter = self.augmentation.jitter.draw(rng.standard_normal, rng.random)
-        crop = cut_crop(sample, jitter, self.size)
+        crop = cut_crop(sample, jitter, self.size, self.needs_pose)
         pixels = (255 * crop.image.permute(1, 2, 0)).round().byte().numpy()
         joints = (crop.joints_crop * self.size).double().numpy()
         box = np.concatenate([joints.min(0), joints.max(0)]).clip(0, self.size)
@@ -123,14 +126,17 @@ def mirror_sample(sample: HandSample) -> HandSample:
     )
 
 
-def cut_crop(sample: HandSample, jitter: Jitter, size: int = 256) -> TrainingCrop:
+def cut_crop(sample: HandSample, jitter: Jitter, size: int = 256, needs_pose: bool = True) -> TrainingCrop:
     """The released training crop of a sample: mirrored if left, cut, turned, its colours scaled.
 
     Raises:
-        ValueError: A sample without pose or betas.
+        ValueError: A sample without 2D joints; without pose or betas, where they are needed.
     """
-    if sample.pose is None or sample.betas is None:
+    has_pose = sample.pose is not None and sample.betas is not None and bool(np.isfinite([*sample.pose, *sample.betas]).all())
+    if needs_pose and not has_pose:
         raise ValueError(f"Sample {sample.key} has no pose or no betas, so it cannot be trained on. Use a data set with hand parameters.")
+    if not np.isfinite(sample.joints_img).all():
+        raise ValueError(f"Sample {sample.key} does not say where all of its 2D joints are, so it cannot be trained on.")
     height, width = sample.image.shape[:2]
     # The release takes the box before it mirrors; a box that starts outside is moved in, so the order matters.
     box = square_bbox(joints_bbox(torch.from_numpy(sample.joints_img).double(), JOINTS_BOX_EXPANSION), height, width)
@@ -141,7 +147,10 @@ def cut_crop(sample: HandSample, jitter: Jitter, size: int = 256) -> TrainingCro
         box = torch.stack([width - 1 - box[2], box[1], width - 1 - box[0], box[3]])
     crop_from_img = crop_matrix(box, size, jitter.scale, jitter.rotation)
     turn = axis_angle_to_matrix(torch.tensor([0.0, 0.0, -jitter.rotation], dtype=torch.float64))
-    pose = torch.from_numpy(np.asarray(sample.pose)).double()
+    pose, betas = (
+        torch.from_numpy(np.asarray(values if has_pose else np.full(length, np.nan))).double()
+        for values, length in ((sample.pose, 48), (sample.betas, 10))
+    )
     root = matrix_to_axis_angle(turn @ axis_angle_to_matrix(pose[:3]))
     hidden = np.zeros(21, bool) if sample.occlusion is None else sample.occlusion.joints_by_self | sample.occlusion.joints_by_other
     K = crop_from_img @ torch.from_numpy(sample.K).double() @ turn.mT  # turning back makes it upper triangular again
@@ -151,8 +160,8 @@ def cut_crop(sample: HandSample, jitter: Jitter, size: int = 256) -> TrainingCro
         joints_cam=(torch.from_numpy(sample.joints_cam).double() @ turn.mT).float(),
         joints_visible=torch.from_numpy(~hidden),
         K=K.float(),
-        pose=torch.cat([root, pose[3:]]).float(),
-        betas=torch.from_numpy(np.asarray(sample.betas)).float(),
+        pose=torch.cat([root, pose[3:]]).float() if has_pose else pose.float(),
+        betas=betas.float(),
         is_mirrored=torch.tensor(is_left),
     )
 
