@@ -9,6 +9,7 @@ from PIL import Image
 
 from occhand.data.annotations import find_annotations, open_annotations, read_annotations
 from occhand.data.annotations_writer import annotations_path, write_annotations
+from occhand.data.datasets import create_dataset
 from occhand.data.index import AnnotationIndex, IndexedDataset
 from occhand.data.pose_encoding import HANDGCAT_V3, HANDOCCNET, HOUSE
 from occhand.data.record import DataError
@@ -156,6 +157,28 @@ def test_what_is_written_is_read_back(family, mean, truth, tmp_path):
         assert np.array_equal(getattr(again, name), getattr(first, name)), name
     for name in ("K", "joints_cam", "joints_img", "bbox_xyxy", "pose", "betas", "translation"):
         assert np.abs(getattr(again, name) - getattr(first, name)).max() < 1e-6, name
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "family"),
+    [
+        ("ho3d_v2", "train", "ho3d"),
+        ("ho3d_v3", "evaluation", "ho3d"),
+        ("dexycb", "s0_train", "dexycb"),
+        ("dexycb", "s0_test_left", "dexycb"),
+    ],
+)
+def test_raw_data_and_the_file_made_from_them_give_the_same(name, split, family, fake_copy):
+    raw = create_dataset(name, fake_copy(name), split)
+    write_annotations(raw, family, annotations_path(family, raw.root, split), "included", {})
+    again = create_dataset(f"{family}_annotations", raw.root, split)
+    for field in ("keys", "images", "sides", "size", "official_index", "official_length"):
+        assert np.array_equal(getattr(again.index, field), getattr(raw.index, field)), field
+    for field in ("K", "joints_cam", "joints_img", "bbox_xyxy", "pose", "betas", "translation"):
+        there, here = getattr(raw.index, field), getattr(again.index, field)
+        assert np.array_equal(np.isnan(there), np.isnan(here)), field
+        assert np.nanmax(np.abs(there - here), initial=0) < 1e-4, field
+    assert np.array_equal(raw[1].image, again[1].image)
 
 
 def test_what_is_unknown_is_left_out_of_the_file(truth, tmp_path):

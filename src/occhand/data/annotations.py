@@ -42,6 +42,7 @@ _NUMBERS: dict[str, tuple[int, ...]] = {
     "princpt": (2,),
     "pose": (48,),
     "shape": (10,),
+    "translation": (3,),
 }
 """What an annotation may hold, its `cam_param` and `mano_param` among it."""
 
@@ -297,6 +298,7 @@ def _fill(index: AnnotationIndex, rows: Float[np.ndarray, "N numbers"]) -> None:
     index.bbox_xyxy[:] = np.where(np.isnan(xywh), around, np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1))
     index.pose[:] = column["pose"]
     index.betas[:] = column["shape"]
+    index.translation[:] = column["translation"]
 
 
 def _with_house_poses(index: AnnotationIndex, encoding: PoseEncoding | None, hands: Hands) -> AnnotationIndex:
@@ -312,7 +314,7 @@ def _with_house_poses(index: AnnotationIndex, encoding: PoseEncoding | None, han
                 "%d of %d poses leave the mean pose out, so they stay unknown without your MANO of that side.", unknown, len(index)
             )
     for side, layer in hands.items():
-        rows = np.flatnonzero((index.sides == side) & np.isfinite(index.betas).all(1))
+        rows = np.flatnonzero((index.sides == side) & np.isfinite(index.betas).all(1) & np.isnan(index.translation).any(1))
         wrists = layer.rest_joints(torch.from_numpy(index.betas[rows]).to(layer.v_template))[:, 0]
         index.translation[rows] = index.joints_cam[rows, 0] - wrists.double().cpu().numpy()
     return index

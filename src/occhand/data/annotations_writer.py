@@ -100,6 +100,7 @@ def _annotations(index: AnnotationIndex, pose: Float[np.ndarray, "N 48"], progre
         "princpt": index.K[:, :2, 2],
         "pose": pose,
         "shape": index.betas,
+        "translation": index.translation,
     }
     for start in range(0, len(index), _CHUNK):
         rows = slice(start, start + _CHUNK)
@@ -108,7 +109,7 @@ def _annotations(index: AnnotationIndex, pose: Float[np.ndarray, "N 48"], progre
         for place, (number, side) in enumerate(zip(index.official_index[rows].tolist(), index.sides[rows].tolist(), strict=True)):
             known = {name: lists[name][place] for name in columns if not unknown[name][place]}
             camera = {name: known.pop(name) for name in ("focal", "princpt")}
-            hand = {name: known.pop(name) for name in ("pose", "shape") if name in known}
+            hand = {name: known.pop(name) for name in ("pose", "shape", "translation") if name in known}
             yield {"id": number, "image_id": number, "hand_type": side, "cam_param": camera, "mano_param": hand or None, **known}
         if progress:
             progress(min(start + _CHUNK, len(index)), len(index))
