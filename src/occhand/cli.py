@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -233,7 +233,7 @@ def train(
         batch: Crops per process and pass, instead of the recipe's.
         lr: Learning rate, instead of the recipe's.
     """
-    given = {name: value for name, value in (("epochs", epochs), ("batch", batch), ("lr", lr)) if value is not None}
+    given: dict[str, Any] = {name: value for name, value in (("epochs", epochs), ("batch", batch), ("lr", lr)) if value is not None}
     asked, folder = replace(find_recipe(recipe), **given), out or Path("runs") / recipe
     if dry_run:
         print(estimate(asked, data, options))
