@@ -1,0 +1,164 @@
+"""Numbers and sides of hands through time, with hands that are known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from occhand.detect import DetectedHand, Keypoints2D
+from occhand.video.track import MEMORY_S, HandTracker, assign
+
+PICTURE = np.zeros((240, 320, 3), np.uint8)
+SHAPE = np.stack([np.tile([-20.0, -10.0, 0.0, 10.0, 20.0], 5)[:21], np.repeat([20.0, 5.0, -10.0, -20.0, -30.0], 5)[:21]], axis=1)
+FPS = 30
+
+
+def points(x, y=120.0, score=0.9, shift=0.0):
+    return Keypoints2D(SHAPE + [x, y] + shift, np.ones(21), "mediapipe", score)
+
+
+class Stage:
+    """Hands of a frame by their places; a follower that takes the nearest one, whichever it is."""
+
+    def __init__(self, follows=True):
+        self.hands: list[tuple[str, Keypoints2D]] = []
+        self.searches = 0
+        self.says = {}
+
+    def detect(self, image):
+        self.searches += 1
+        return [
+            DetectedHand(np.concatenate([p.joints_img.min(0), p.joints_img.max(0)]), self.says.get(side, side), p.score, p)
+            for side, p in self.hands
+        ]
+
+    def follow(self, image, joints_img):
+        near = sorted(self.hands, key=lambda hand: np.abs(hand[1].joints_img - joints_img).mean())
+        return near[0][1] if near and np.abs(near[0][1].joints_img - joints_img).mean() < 30 else None
+
+
+def play(tracker, stage, script):
+    """The tracks of each frame, as {number: (side, x)}."""
+    rows = []
+    for k, hands in enumerate(script):
+        stage.hands = hands
+        tracked = tracker.step(PICTURE, k / FPS)
+        rows.append({hand.track: (hand.hand.side, float(hand.hand.keypoints.joints_img[:, 0].mean())) for hand in tracked})
+    return rows
+
+
+def test_a_hand_keeps_number_and_side_and_is_searched_for_rarely():
+    stage = Stage()
+    rows = play(HandTracker(stage, stage), stage, [[("left", points(60 + 2 * k))] for k in range(90)])
+    assert [list(row) for row in rows] == [[0]] * 90
+    assert {row[0][0] for row in rows} == {"left"}
+    assert stage.searches <= 4
+
+
+def test_hands_enter_and_leave():
+    stage = Stage()
+    script = [[("right", points(100))] + ([("left", points(220))] if 20 <= k < 60 else []) for k in range(180)]
+    rows = play(HandTracker(stage, stage), stage, script)
+    assert [len(row) for row in (rows[10], rows[55], rows[65])] == [1, 2, 1]
+    assert all(list(row) == sorted(row) for row in rows)
+    first = next(k for k, row in enumerate(rows) if len(row) == 2)
+    assert first <= 20 + FPS + 1  # within a second
+
+
+def test_a_hand_out_of_the_picture_has_left():
+    stage = Stage()
+    rows = play(HandTracker(stage, stage), stage, [[("right", points(200 + 4.0 * k))] for k in range(60)])
+    assert rows[10]
+    assert not rows[40]
+
+
+def test_a_short_loss_keeps_the_number_and_a_long_one_does_not():
+    for gap, number in ((20, 0), (round(MEMORY_S * FPS) + 15, 1)):
+        stage = Stage()
+        script = [[] if 30 <= k < 30 + gap else [("right", points(100 + 0.5 * k))] for k in range(60 + gap)]
+        rows = play(HandTracker(stage, stage), stage, script)
+        assert list(rows[29]) == [0]
+        assert not rows[35]
+        assert list(rows[-1]) == [number]
+
+
+def test_low_confidence_is_a_loss():
+    stage = Stage()
+    script = [[("right", points(100, score=0.9 if k < 10 or k > 20 else 0.3))] for k in range(30)]
+    rows = play(HandTracker(stage, stage), stage, script)
+    assert list(rows[9]) == [0]
+    assert not rows[12]
+    assert list(rows[29]) == [0]
+
+
+def crossing(hidden):
+    """Right goes right, left goes left; while they overlap only one of them is seen."""
+    script = []
+    for k in range(90):
+        a, b = ("right", points(60 + 2.2 * k)), ("left", points(258 - 2.2 * k, shift=3.0))
+        is_near = abs((60 + 2.2 * k) - (258 - 2.2 * k)) < 45
+        script.append([pair for pair in (a, b) if not (is_near and pair[0] == hidden)])
+    return script
+
+
+@pytest.mark.parametrize("hidden", ["left", "right", "none"])
+@pytest.mark.parametrize("follows", [True, False])
+def test_crossing_hands_are_not_swapped_for_good(hidden, follows):
+    stage = Stage()
+    rows = play(HandTracker(stage, stage if follows else None), stage, crossing(hidden))
+    assert {number: side for number, (side, _) in rows[5].items()} == {0: "right", 1: "left"}
+    assert rows[-1][0][1] > 200
+    assert rows[-1][1][1] < 120
+    assert set(rows[-1]) == {0, 1}
+
+
+def test_two_right_hands_are_two_tracks():
+    stage = Stage()
+    rows = play(HandTracker(stage, stage), stage, [[("right", points(60)), ("right", points(250)), ("left", points(150))]] * 40)
+    assert [side for side, _ in rows[-1].values()] == ["right", "right", "left"]
+    assert set(rows[0]) == set(rows[-1])
+
+
+def test_one_wrong_word_on_the_side_changes_nothing_and_many_begin_a_new_track():
+    stage = Stage()
+    tracker = HandTracker(stage, None)
+    stage.says = {"right": "left"}
+    wrong_first = play(tracker, stage, [[("right", points(100))]] * 1)
+    stage.says = {}
+    rows = play(tracker, stage, [[]] + [[("right", points(100))]] * 10)
+    assert wrong_first[0][0][0] == "left"
+    assert list(rows[-1]) == [1]
+    assert rows[-1][1][0] == "right"
+    stage.says = {"right": "left"}
+    stage.hands = [("right", points(100))]
+    assert tracker.step(PICTURE, 1.0)[0].track == 1
+
+
+def test_the_state_goes_through_json():
+    stage = Stage()
+    script = crossing("left")
+    whole = HandTracker(stage, stage)
+    expected = play(whole, stage, script)
+    first, second = HandTracker(stage, stage), HandTracker(stage, stage)
+    play(first, stage, script[:40])
+    second.restore(json.loads(json.dumps(first.state())))
+    for k in range(40, 90):
+        stage.hands = script[k]
+        tracked = second.step(PICTURE, k / FPS)
+        assert {hand.track: (hand.hand.side, float(hand.hand.keypoints.joints_img[:, 0].mean())) for hand in tracked} == expected[k]
+
+
+def test_assignment_is_the_cheapest():
+    rng = np.random.default_rng(0)
+    for shape in ((3, 3), (2, 4), (5, 3), (12, 11)):
+        cost = rng.random(shape)
+        pairs = assign(cost.tolist())
+        rows, columns = linear_sum_assignment(cost)
+        assert len(pairs) == min(shape)
+        if max(shape) <= 10:
+            assert sum(cost[row, column] for row, column in pairs.items()) == pytest.approx(cost[rows, columns].sum())
+    assert assign([]) == {}
+    assert assign([[float("inf"), 1.0], [float("inf"), 0.5]]) == {1: 1}
