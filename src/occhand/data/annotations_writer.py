@@ -7,23 +7,66 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 import occhand
 from occhand.data.annotations import HEADER, LAYOUTS, Family, Header
+from occhand.data.datasets import create_dataset, dataset_info
 from occhand.data.index import AnnotationIndex, Hands, IndexedDataset, Progress, logger
 from occhand.data.json_stream import stream_object
 from occhand.data.pose_encoding import PoseMean, mean_poses
 from occhand.data.record import DataError
 from occhand.files import atomic_path
+from occhand.hand.hand_layer import converted_mano
 
 _DECIMALS = 7
 """Of metres, radians and pixels: below what float32 keeps of them, and half the size of a file of all digits."""
 _CHUNK = 1000
 """Annotations turned into text at a time."""
+
+
+class Written(NamedTuple):
+    """What was made."""
+
+    path: Path
+    hands: int
+    poses: int
+    """Hands whose pose is in the file."""
+
+
+def rebuild_annotations(
+    name: str,
+    root: str | os.PathLike[str],
+    split: str,
+    out: str | os.PathLike[str] | None = None,
+    mean: PoseMean = "included",
+    progress: Progress | None = None,
+) -> Written:
+    """Make the annotation file of a data set from its raw data, with the MANO that was converted before.
+
+    Args:
+        name: As in the registry: a version of HO-3D, or DexYCB.
+        root: Of the raw data.
+        split: Its part.
+        out: The file; None puts it where the released training code looks for it, in `annotations` below the root.
+        mean: As for `write_annotations`.
+        progress: Called while annotations are read, then while they are written.
+
+    Raises:
+        ValueError: Unknown name or split, a data set that has no such files, or as for `write_annotations`.
+    """
+    family = dataset_info(name).protocol
+    if family not in LAYOUTS:
+        raise DataError(f"There are no annotation files of {name}; the released code reads those of HO-3D and DexYCB.")
+    hands = converted_mano()
+    dataset = create_dataset(name, root, split, hands, progress)
+    assert isinstance(dataset, IndexedDataset)
+    path = Path(out) if out else annotations_path(family, root, split)
+    poses = write_annotations(dataset, family, path, mean, {hand.side: hand for hand in hands}, progress)
+    return Written(path, len(dataset), poses)
 
 
 def annotations_path(family: Family, root: str | os.PathLike[str], split: str) -> Path:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from occhand.data import dexycb, freihand, ho3d
+from occhand.data import dexycb, fpha, freihand, ho3d, official_counts
+from occhand.data.annotations import open_annotations
 from occhand.data.folder import FolderDataset
 from occhand.data.index import Hands, Progress
+from occhand.data.official_counts import Count
 from occhand.hand.hand_layer import HandLayer
 from occhand.hand.skeleton import TipSet
 from occhand.types import HandSample, Side
@@ -52,13 +54,17 @@ class DatasetInfo:
     """As papers write it."""
     source: str
     """Where to ask for it and what its licence allows, in one line."""
+    counts: Mapping[str, Count] = field(default_factory=dict)
+    """Of the whole data set, for the splits where it is published; `occhand data check` compares with them."""
+    cover: tuple[str, ...] = ()
+    """Splits that hold each sample once, where the official ones overlap; `occhand data check` looks at these."""
 
 
 def _open_folder(root: Path, split: str, hands: Hands, progress: Progress | None) -> HandDataset:
     return FolderDataset(root / split if split else root)
 
 
-def _ho3d(version: ho3d.Version) -> DatasetInfo:
+def _ho3d(version: ho3d.Version, counts: Mapping[str, Count]) -> DatasetInfo:
     return DatasetInfo(
         open=partial(ho3d.open_ho3d, version=version),
         splits=ho3d.SPLITS,
@@ -68,12 +74,13 @@ def _ho3d(version: ho3d.Version) -> DatasetInfo:
         protocol="ho3d",
         title=f"HO-3D {version}",
         source="Project page of TU Graz ('HOnnotate'); for research only, not to be passed on.",
+        counts=counts,
     )
 
 
 DATASETS: dict[str, DatasetInfo] = {
-    "ho3d_v2": _ho3d("v2"),
-    "ho3d_v3": _ho3d("v3"),
+    "ho3d_v2": _ho3d("v2", official_counts.HO3D_V2),
+    "ho3d_v3": _ho3d("v3", official_counts.HO3D_V3),
     "dexycb": DatasetInfo(
         open=dexycb.open_dexycb,
         splits=dexycb.SPLITS,
@@ -83,6 +90,8 @@ DATASETS: dict[str, DatasetInfo] = {
         protocol="dexycb",
         title="DexYCB",
         source="dex-ycb.github.io; CC BY-NC 4.0.",
+        counts=official_counts.DEXYCB,
+        cover=("s0_train", "s0_val", "s0_test"),
     ),
     "freihand": DatasetInfo(
         open=freihand.open_freihand,
@@ -93,6 +102,40 @@ DATASETS: dict[str, DatasetInfo] = {
         protocol="freihand",
         title="FreiHAND v2",
         source="Project page of the University of Freiburg; for research only.",
+        counts=official_counts.FREIHAND,
+    ),
+    "ho3d_annotations": DatasetInfo(
+        open=partial(open_annotations, "ho3d"),
+        splits=ho3d.SPLITS,
+        tips="ho3d",
+        test_box="given",
+        test_expansion=1.5,
+        protocol="ho3d",
+        title="HO-3D (annotation file)",
+        source="Made from HO-3D by 'occhand convert annotations', or linked from HandOccNet's page; HO-3D's terms hold.",
+    ),
+    "dexycb_annotations": DatasetInfo(
+        open=partial(open_annotations, "dexycb"),
+        splits=dexycb.SPLITS,
+        tips="manopth",
+        test_box="joints",
+        test_expansion=1.0,
+        protocol="dexycb",
+        title="DexYCB (annotation file)",
+        source="Made from DexYCB by 'occhand convert annotations', or linked from HandOccNet's page; CC BY-NC 4.0.",
+        counts=official_counts.DEXYCB,
+        cover=("s0_train", "s0_test"),
+    ),
+    "fpha": DatasetInfo(
+        open=fpha.open_fpha,
+        splits=fpha.SPLITS,
+        tips=None,
+        test_box="joints",
+        test_expansion=1.0,
+        protocol="fpha",
+        title="FPHA",
+        source="github.com/guiggh/hand_pose_action, by form; for academic research only, not to be passed on.",
+        cover=("action_train", "action_test"),
     ),
     "folder": DatasetInfo(
         open=_open_folder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from occhand.hand.assets import load_parameters
 from occhand.hand.kinematics import chain_transforms
 from occhand.hand.parameters import HandParameters
 from occhand.hand.skeleton import HOUSE_FROM_HO3D, TipSet, tip_vertices
-from occhand.types import Side
+from occhand.types import SIDES, Side
 
 
 class PosedHand(NamedTuple):
@@ -149,3 +150,12 @@ def load_hand(hand: str | os.PathLike[str] = "open", side: Side = "right", tip_s
         ValueError: Unknown name, side or tip set; a broken file; a file of the other side.
     """
     return HandLayer(load_parameters(hand, side), tip_set)
+
+
+def converted_mano() -> tuple[HandLayer, ...]:
+    """The user's MANO hands, of the sides that 'occhand convert mano' has kept: none, one or both."""
+    layers = []
+    for side in SIDES:
+        with suppress(FileNotFoundError):
+            layers.append(load_hand("mano", side))
+    return tuple(layers)
