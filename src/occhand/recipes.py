@@ -151,6 +151,8 @@ class Recipe:
     """None: no validation. `open-val` is generated where it is not found beside the training data."""
     licence: str
     """Of the weights."""
+    hand: str = "mano"
+    """Whose pose and shape the annotations are."""
     loss: Loss = ReleasedLoss()
     joints_in: JointsIn = NoisyJoints()
     """2D joints for networks that take them. In validation too, from a fixed seed."""
@@ -192,6 +194,7 @@ _OPEN_S = Recipe(
     None,
     "open-val",
     "Apache-2.0",
+    hand="open",
     augmentation=STRONG,
     imagenet=False,
     optimiser="adamw",

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from occhand.data.augment import Augmentation, JitterRange
 from occhand.data.datasets import HandDataset, create_dataset
 from occhand.data.loader import Batch, CropDataset, FirstSamples, Places, load_batches, name_dead_worker
 from occhand.data.transforms import CropForTraining, TrainingCrop
-from occhand.hand.hand_layer import load_hand
+from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.metrics.functional import pa_mpjpe, root_relative_mpjpe
 from occhand.models.checkpoint import load_imagenet_trunk, save_checkpoint
 from occhand.models.config import config_to_json
@@ -66,8 +67,8 @@ class RunOptions:
     """Train on the first samples only."""
     workers: int = 1
     """Processes that prepare crops, per process that trains."""
-    hand: str = "open"
-    """Hand model, as for `load_hand`."""
+    hand: str | None = None
+    """Hand model, as for `load_hand`; None takes the one that the recipe's annotations mean."""
     imagenet: Path | None = None
     """Torchvision's ImageNet weights; None downloads them where a recipe asks for them."""
     val_samples: int = 1000
@@ -152,20 +153,21 @@ def train(
             terms, norm = training_step(fabric, recipe, options, state, batches, crops, rate)
             state.step += 1
             is_last = state.step == steps
-            if log is not None:
-                speed = (state.step - first_step) * seen / (time.monotonic() - began)
-                if state.step % options.log_every == 0 or is_last or state.step == 1:
-                    figures = {f"loss/{name}": float(term) for name, term in terms.items()}
-                    log.write(state.step, figures | {"lr": rate, "gradient_norm": norm, "crops_per_second": speed})
-                best = "" if math.isinf(state.best) else f", best {state.best:.2f} mm"
-                progress(state.step, steps, f"loss {float(terms['total']):.3g}, {speed:.0f} crops/s{best}")
-            if held_out is not None and (state.step % options.validate_every == 0 or is_last):
-                figures = validate(fabric, recipe, options, state.weights, held_out)
+            speed = (state.step - first_step) * seen / (time.monotonic() - began)
+            if state.step % options.log_every == 0 or is_last or state.step == first_step + 1:
+                figures = {f"loss/{name}": float(cast(Tensor, fabric.all_reduce(term))) for name, term in terms.items()}
                 if log is not None:
-                    log.write(state.step, {f"val/{name}": value for name, value in figures.items()})
-                    if figures["pa_mpjpe_mm"] < state.best:
+                    log.write(state.step, figures | {"lr": rate, "gradient_norm": norm, "crops_per_second": speed})
+            if fabric.is_global_zero:
+                best = "" if math.isinf(state.best) else f", best {state.best:.2f} mm"
+                progress(state.step, steps, f"loss {figures['loss/total']:.3g}, {speed:.0f} crops/s{best}")
+            if held_out is not None and (state.step % options.validate_every == 0 or is_last):
+                errors = validate(fabric, recipe, options, state.weights, held_out)
+                if log is not None:
+                    log.write(state.step, {f"val/{name}": value for name, value in errors.items()})
+                    if errors["pa_mpjpe_mm"] < state.best:
                         write_weights(state, out / BEST, recipe, crops.samples)
-                state.best = min(state.best, figures["pa_mpjpe_mm"])
+                state.best = min(state.best, errors["pa_mpjpe_mm"])
             if fabric.is_global_zero and (state.step % options.checkpoint_every == 0 or is_last):
                 save_state(out / CHECKPOINT, snapshot(state), state.step)
     if log is not None:
@@ -415,7 +417,7 @@ def launch(options: RunOptions) -> Fabric:
 def start(fabric: Fabric, recipe: Recipe, options: RunOptions) -> State:
     """Network, optimiser and average before the first step; the same in every process."""
     _seed_everything(options.seed)
-    network = create_model(recipe.model, load_hand(options.hand))
+    network = create_model(recipe.model, recipe_hand(recipe, options))
     if recipe.imagenet:
         load_imagenet_trunk(network, options.imagenet)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stubs lack it
@@ -481,6 +483,28 @@ def resolved_config(recipe: Recipe, options: RunOptions, network: Network, chunk
     return {"version": __version__, "recipe": recipe_to_json(recipe), "network": config_to_json(network.config), "run": run}
 
 
+def recipe_hand(recipe: Recipe, options: RunOptions) -> HandLayer:
+    """The hand that makes the network's mesh.
+
+    Raises:
+        ValueError: The annotations are of another hand, whose pose and shape mean something else.
+        FileNotFoundError: It is MANO, and MANO was not converted yet.
+    """
+    hand = load_hand(options.hand or recipe.hand)
+    if recipe.needs_pose and hand.name != recipe.hand:
+        raise ValueError(f"This recipe learns poses and shapes of the {recipe.hand} hand, not of the {hand.name} hand. Leave --hand out.")
+    return hand
+
+
+def open_split(recipe: Recipe, data: str, split: str | None, options: RunOptions) -> HandDataset:
+    """A part of the recipe's data set, read with the user's MANO where that is its hand."""
+    hands = [hand] if (hand := recipe_hand(recipe, options)).name == "mano" else []
+    if hands and options.hand in (None, "mano"):
+        with suppress(FileNotFoundError):  # a data set that misses the left hand says so
+            hands.append(load_hand("mano", "left"))
+    return create_dataset(recipe.data, data, split, tuple(hands))
+
+
 def open_training(recipe: Recipe, data: str, options: RunOptions) -> CropDataset:
     """The crops to train on.
 
@@ -488,7 +512,7 @@ def open_training(recipe: Recipe, data: str, options: RunOptions) -> CropDataset
         ValueError: The data set is absent, broken or empty.
     """
     size = find_preset(recipe.model).config.input_size
-    samples: HandDataset = load_split(data, size) if data in SPLITS else create_dataset(recipe.data, data, recipe.train_split)
+    samples: HandDataset = load_split(data, size) if data in SPLITS else open_split(recipe, data, recipe.train_split, options)
     if options.samples is not None:
         samples = FirstSamples(samples, options.samples)
     return CropDataset(samples, CropForTraining(size, recipe.augmentation, recipe.needs_pose), options.seed)
@@ -504,7 +528,7 @@ def open_validation(recipe: Recipe, data: str, options: RunOptions) -> HeldOut |
         beside = Path(data).parent / recipe.val_split
         samples = create_dataset("folder", beside) if (beside / "manifest.json").is_file() else load_split(recipe.val_split, size)
     else:
-        samples = create_dataset(recipe.data, data, recipe.val_split)
+        samples = open_split(recipe, data, recipe.val_split, options)
     crops = CropDataset(samples, CropForTraining(size, _NO_JITTER, needs_pose=False), shuffle=False)
     if not np.isfinite(crops.samples[0].joints_cam).all():
         logger.warning("%s says where no joints are, so there is no validation.", samples)
