@@ -163,9 +163,7 @@ def read_action_lists(path: Path) -> dict[str, list[str]]:
         elif words and part and _SEQUENCE.fullmatch(words[0]):
             lists[part].append(words[0])
         elif words:
-            raise DataError(
-                f"{path}, line {number}: {line[:60]!r}; expected such as 'Training 600' or 'Subject_1/use_flash/3 24'. {_AGAIN}"
-            )
+            raise DataError(f"{path}, line {number}: {line[:60]!r}; expected 'Training 600' or 'Subject_1/use_flash/3 24'. {_AGAIN}")
     for part, names in lists.items():
         if not names or announced[part] - len(names) > 1:
             raise DataError(f"{path} lists {len(names)} {part} sequences and announces {announced[part]}. {_AGAIN}")
@@ -212,8 +210,9 @@ def _build_index(root: Path, folders: _Folders, recordings: Sequence[_Recording]
     for recording in recordings:
         frames = _read_recording(root, folders, recording)
         found.append(frames)
-        keys += [f"{recording.name}/{number:04d}" for number in frames.numbers]
-        images += [f"{folders.pictures}/{recording.name}/color/{_picture_name(number)}" for number in frames.numbers]
+        for number in frames.numbers.tolist():
+            keys.append(f"{recording.name}/{number:04d}")
+            images.append(f"{folders.pictures}/{recording.name}/color/{_picture_name(number)}")
         places.append(done + frames.numbers)
         done += recording.num_frames
         if progress is not None:
