@@ -46,6 +46,13 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _array_from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+    """How protocol 5 holds an array."""
+    array = _Array()
+    array.state = (1, shape, dtype, order == "F", buffer)
+    return array
+
+
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 NUMPY_GLOBALS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Array,
@@ -53,6 +60,7 @@ NUMPY_GLOBALS: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _encode,
     **{(module, "_reconstruct"): _reconstruct_array for module in _MULTIARRAY},
     **{(module, "scalar"): _Scalar for module in _MULTIARRAY},
+    **{(module, "_frombuffer"): _array_from_buffer for module in ("numpy.core.numeric", "numpy._core.numeric")},
 }
 """What arrays and numbers of numpy need, by (module, name)."""
 
@@ -129,11 +137,14 @@ def plain_numbers(value: Any) -> np.ndarray:
     """The array that an entry of a pickle stands for, be it an array, a number, or a list of these.
 
     Raises:
-        pickle.UnpicklingError: Anything but numbers.
+        ValueError: Anything but numbers.
     """
-    if isinstance(value, list | tuple):
-        return np.array([_number(item) for item in value])
-    return plain_array(value) if isinstance(value, _Array) else np.array(_number(value))
+    try:
+        if isinstance(value, list | tuple):
+            return np.array([_number(item) for item in value])
+        return plain_array(value) if isinstance(value, _Array) else np.array(_number(value))
+    except Exception as error:  # what was recorded may be anything at all
+        raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
 
 
 def plain_array(value: Any) -> np.ndarray:

@@ -2,10 +2,26 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from occhand.data.annotations_writer import rebuild_annotations
+from occhand.data.datasets import dataset_info
+from occhand.hand.assets import load_parameters
+from occhand.hand.hand_layer import HandLayer
 from tests.fixtures.make_fixtures import TREES
+
+ANNOTATED = {"ho3d_annotations": "ho3d_v2", "dexycb_annotations": "dexycb"}
+"""Data sets that are another one's pictures with annotation files, and the other one."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory):
+    """Fixtures that outlive a test have a cache of their own too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OCCHAND_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -15,9 +31,12 @@ def fake_root(tmp_path_factory):
 
     def root_of(name):
         if name not in made:
+            raw = ANNOTATED.get(name, name)
             out = tmp_path_factory.mktemp(name)
-            TREES[name].write(out)
-            made[name] = out / TREES[name].folder
+            TREES[raw].write(out)
+            made[name] = out / TREES[raw].folder
+            for split in covering_splits(name) if name in ANNOTATED else ():
+                rebuild_annotations(raw, made[name], split)
         return made[name]
 
     return root_of
@@ -38,3 +57,14 @@ def fake_copy(fake_root, tmp_path):
 def fake_manifest(fake_root):
     """`fake_manifest(name)`: what a correct reader gives for `fake_root(name)`."""
     return lambda name: json.loads((fake_root(name).parent / TREES[name].manifest).read_text())
+
+
+@pytest.fixture(scope="session")
+def mano_like():
+    """The open hand under MANO's name, since no test may need the licensed file."""
+    return HandLayer(replace(load_parameters("open"), name="mano"))
+
+
+def covering_splits(name):
+    """Official splits that hold every sample of a data set once."""
+    return dataset_info(name).cover or dataset_info(name).splits

@@ -223,7 +223,7 @@ def open_indexed(
     """
     identity = json.dumps([name, split, os.fspath(root.resolve()), reader_version, _FORMAT, _digest_of_hands(hands)])
     path = cache_dir() / "indices" / f"{name}-{split}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
-    state = _state_of(inputs)
+    state = _state_of(inputs, root)
     index = _read_cache(path, state)
     if index is None:
         index = build()
@@ -301,15 +301,15 @@ def _digest_of_hands(hands: Hands) -> dict[str, str]:
     return digests
 
 
-def _state_of(paths: Iterable[Path]) -> str:
-    """What can be known of files and folders without reading them, as one line to compare."""
+def _state_of(paths: Iterable[Path], root: Path) -> str:
+    """What can be known of files and folders without reading them, as one line to compare; the same however the root is written."""
     digest = hashlib.sha256()
     for path in paths:
         try:
             stat = path.stat()
-            known = [os.fspath(path), 0 if path.is_dir() else stat.st_size, stat.st_mtime_ns]
+            known = [os.path.relpath(path, root), 0 if path.is_dir() else stat.st_size, stat.st_mtime_ns]
         except OSError:
-            known = [os.fspath(path), "missing"]
+            known = [os.path.relpath(path, root), "missing"]
         digest.update(json.dumps(known).encode())
     return digest.hexdigest()
 

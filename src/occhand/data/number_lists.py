@@ -69,7 +69,5 @@ def _whole_numbers(stream: BinaryIO) -> Iterator[bytes]:
             rest = after
         else:
             rest += chunk
-            if len(rest) > _CHUNK_BYTES:
-                raise ValueError("a number of millions of digits")
     if rest:
         yield rest
