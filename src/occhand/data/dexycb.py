@@ -104,7 +104,7 @@ def open_dexycb(root: Path, split: str, hands: Hands, progress: Progress | None 
     inputs += [root / folder / item for folder in folders for item in ("meta.yml", *(SERIALS[camera] for camera in part.cameras))]
 
     def build() -> AnnotationIndex:
-        sequences = [_read_sequence(root, folder) for folder in folders]
+        sequences = _read_sequences(root, folders)
         return _build_index(root, list(_views(sequences, part.cameras)), sides or SIDES, hands, progress)
 
     dataset = open_indexed("dexycb", root, split, build, inputs, _READER_VERSION, hands)
@@ -166,8 +166,19 @@ def _list_sequences(root: Path, part: Part) -> list[str]:
     return found
 
 
-def _read_sequence(root: Path, folder: str) -> _Sequence:
-    path = root / folder / "meta.yml"
+def _read_sequences(root: Path, folders: Sequence[str]) -> list[_Sequence]:
+    betas: dict[str, np.ndarray] = {}  # 1,000 sequences share 20
+    sequences = []
+    for folder in folders:
+        side, calibration, num_frames = _read_meta(root / folder / "meta.yml")
+        if calibration not in betas:
+            betas[calibration] = _read_betas(root / "calibration" / f"mano_{calibration}" / "mano.yml")
+        sequences.append(_Sequence(folder, side, num_frames, betas[calibration]))
+    return sequences
+
+
+def _read_meta(path: Path) -> tuple[Side, str, int]:
+    """Side of the hand, name of its calibration, number of frames."""
     meta = _read_yaml(path)
     try:
         (side,), (calibration,), num_frames = meta["mano_sides"], meta["mano_calib"], int(meta["num_frames"])
@@ -176,7 +187,7 @@ def _read_sequence(root: Path, folder: str) -> _Sequence:
         is_usable = False
     if not is_usable:
         raise DataError(f"{path} does not name one of mano_sides, one of mano_calib and num_frames. {_AGAIN}")
-    return _Sequence(folder, side, num_frames, _read_betas(root / "calibration" / f"mano_{calibration}" / "mano.yml"))
+    return side, calibration, num_frames
 
 
 def _read_betas(path: Path) -> Float[np.ndarray, "10"]:
