@@ -18,9 +18,12 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 import occhand
 from occhand.data.datasets import create_dataset
-from occhand.data.predictions import read_predictions
+from occhand.data.predictions import Predictions, read_predictions
 from occhand.doctor import diagnose
+from occhand.estimators import Estimator, NetworkEstimator
+from occhand.evaluate import EvaluationConfig, JointsOrder, JointSource, evaluate, open_benchmark, read_predictions_for
 from occhand.hand import assets
+from occhand.hand.hand_layer import load_hand
 from occhand.models import checkpoint, presets
 from occhand.outputs import OutputOptions, complaints, plan_outputs, predict_file, read_given, summary
 from occhand.predictor import Predictor
@@ -35,6 +38,7 @@ from occhand.types import Side
 DESCRIPTION = "3D hand meshes from photographs, even where an object hides half of the hand."
 EXIT_BAD_INPUT = 2
 EXIT_NO_HAND = 3
+EXIT_PARTIAL = 4
 EXIT_INTERRUPTED = 130
 
 app = tyro.extras.SubcommandApp()
@@ -244,6 +248,62 @@ def train(
         weights = run_training(asked, data, folder, options, resume, progress=tell)
     print(f"Wrote {weights}; use it with --model {weights}. Log, config and checkpoints are beside it.")
     return 0
+
+
+@app.command(name="eval")
+def eval_(
+    data: Positional[str],
+    config: Annotated[EvaluationConfig, arg(name="")],
+    root: Path | None = None,
+    split: str | None = None,
+    model: str = "fit",
+    predictions: Path | None = None,
+    out: Path = Path("occhand-eval"),
+    hand: str | None = None,
+    refine: bool = False,
+    joints: str | None = None,
+    joints_order: JointsOrder = "house",
+    joints_from: Path | None = None,
+    device: str = "cpu",
+    json: bool = False,
+) -> int:
+    """Score a model or a file of predictions by a benchmark's own rules: report.json, report.md, samples.csv, the worst samples drawn.
+
+    Run again, it goes on where it stopped. Exit code 0: the whole split was scored. 2: something given could not be used. 4: only a part
+    of the split was scored.
+
+    Args:
+        data: A data set (ho3d_v2, ho3d_v3, dexycb, fpha, freihand, folder) or a generated split (open-test, open-val).
+        root: The data set's folder.
+        split: Its part, such as evaluation, s0_test, action_test.
+        model: fit, or a file of weights, as for predict.
+        predictions: Instead of a model: a file of predictions (.json, .npz), or a result file for the benchmark's server (.zip, .txt).
+        out: Folder for the report.
+        hand: Hand model, as for predict.
+        refine: Let the fit move a network's hand towards the 2D joints; the papers do not.
+        joints: The 2D joints that HandGCAT and the fit take: annotation, noise (the annotation with the noise of HandGCAT's training), or
+            a file such as kypt_eval.json.
+        joints_order: Order of the joints in that file.
+        joints_from: Weights of a HandOccNet whose 2D joints a HandGCAT takes.
+        device: Where networks run: cpu, cuda.
+        json: Print the report as JSON.
+    """
+    benchmark, dataset = open_benchmark(data, root, split, None if hand is None else load_hand(hand))
+    source = None if joints is None else JointSource.named(joints, joints_order, len(dataset))
+    subject: Estimator | Predictions
+    if predictions:
+        subject = read_predictions_for(predictions, benchmark, dataset)
+    else:
+        subject = Predictor.from_pretrained(model, hand, refine, joints_from).estimator
+        subject = subject.to(device) if isinstance(subject, NetworkEstimator) else subject
+    name = (predictions or Path(model)).name
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Evaluating", total=len(dataset))
+        report = evaluate(subject, dataset, benchmark, out, name, config, source, lambda n, of: bar.update(task, completed=n, total=of))
+    print(json_module.dumps(report.record(), indent=2) if json else f"{report.summary()}\nWrote {out / 'report.md'} and report.json.")
+    if report.is_partial:
+        _complain(report.status)
+    return EXIT_PARTIAL if report.is_partial else 0
 
 
 @app.command

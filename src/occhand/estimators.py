@@ -115,13 +115,22 @@ class NetworkEstimator:
         rotations = self.hand.rotations_from_axis_angle(output.pose, self._model.config.flat_hand_mean)
         own = _joints_img(output, crop_from_img, self._model.config.input_size)
         keypoints = [points or its_own for points, its_own in zip(given, _as_keypoints(own), strict=True)]
-        name = type(self._model).__name__
         if self._refine:
             fit = refine_hand(self.hand, rotations, output.betas, *_evidence(views, keypoints))
-            return Estimate(*fit[:5], keypoints, f"{name}, refined by the fit to 2D joints")
+            return Estimate(*fit[:5], keypoints, self.description)
         translation = solve_translation(output.joints, own, _batch(view.K for view in views))
         vertices, joints = output.vertices + translation[:, None], output.joints + translation[:, None]
-        return Estimate(rotations, output.betas, translation, vertices, joints, keypoints, f"{name}, placed by its own 2D joints")
+        return Estimate(rotations, output.betas, translation, vertices, joints, keypoints, self.description)
+
+    @property
+    def description(self) -> str:
+        """The network, and what places its hand."""
+        return f"{type(self._model).__name__}, {'refined by the fit to 2D joints' if self._refine else 'placed by its own 2D joints'}"
+
+    @property
+    def has_joints_model(self) -> bool:
+        """Whether the 2D joints come from a HandOccNet of its own."""
+        return self._joints_model is not None
 
     def to(self, device: str | torch.device) -> NetworkEstimator:
         """Run the networks on this device; the hand stays on the CPU, where hands are placed."""

@@ -109,14 +109,16 @@ def read_submission(
     benchmark: Benchmark,
     keys: Sequence[str],
     official_index: Int[np.ndarray, "n"],
+    listed: int,
 ) -> Predictions:
     """A result file of a benchmark as predictions of its samples, metres, OpenCV axes, house order.
 
     Args:
         path: A `.zip` with `pred.json` or the bare `.json` (HO-3D, FreiHAND), a `.txt` (DexYCB).
         benchmark: Whose form.
-        keys: Of all samples of the split, in the benchmark's order.
+        keys: Of the samples of the split that are here, in the benchmark's order.
         official_index: Place of each in the benchmark's list.
+        listed: Entries of that list.
 
     Raises:
         FileNotFoundError: No such file.
@@ -131,25 +133,26 @@ def read_submission(
         content = json.loads(_pred_json(path))
         if not (isinstance(content, list) and len(content) == 2 and all(isinstance(part, list) for part in content)):
             raise ValueError("expected [joints, vertices], two lists with an entry per sample")
-        joints, vertices = (_stacked(part, name, keys) for part, name in zip(content, ("joints", "vertices"), strict=True))
+        joints = _stacked(content[0], "joints", 21, listed)[official_index]
+        vertices = _stacked(content[1], "vertices", 778, listed)[official_index]
         if benchmark == "ho3d":
             joints, vertices = joints_from_ho3d(joints), vertices_to_ho3d(vertices)
-        return Predictions(tuple(keys), joints, vertices)
+        return Predictions(tuple(map(str, keys)), joints, vertices)
     except (ValueError, TypeError, OSError, zipfile.BadZipFile, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from None
 
 
 def read_any_predictions(
-    path: str | os.PathLike[str], benchmark: str, keys: Sequence[str], official_index: Int[np.ndarray, "n"]
+    path: str | os.PathLike[str], benchmark: str, keys: Sequence[str], official_index: Int[np.ndarray, "n"], listed: int
 ) -> Predictions:
     """Predictions by key (`occhand.data.predictions`), or a result file of this benchmark, told apart by suffix and content."""
     path = Path(path)
     suffix = path.suffix.lower()
     has_list = suffix == ".json" and path.is_file() and _first_character(path) == "["
     if benchmark in ("ho3d", "freihand") and (suffix == ".zip" or has_list):
-        return read_submission(path, "ho3d" if benchmark == "ho3d" else "freihand", keys, official_index)
+        return read_submission(path, "ho3d" if benchmark == "ho3d" else "freihand", keys, official_index, listed)
     if benchmark == "dexycb" and suffix == ".txt":
-        return read_submission(path, "dexycb", keys, official_index)
+        return read_submission(path, "dexycb", keys, official_index, listed)
     return read_predictions(path)
 
 
@@ -183,17 +186,14 @@ def _pred_json(path: Path) -> bytes:
     return data
 
 
-def _stacked(entries: list[Any], name: str, keys: Sequence[str]) -> np.ndarray:
-    if len(entries) != len(keys):
-        raise ValueError(
-            f"{len(entries):,} samples of {name}, this split has {len(keys):,}. Predict every sample, in the benchmark's order."
-        )
-    points = 21 if name == "joints" else 778
-    arrays = np.empty((len(keys), points, 3))
+def _stacked(entries: list[Any], name: str, points: int, listed: int) -> np.ndarray:
+    if len(entries) != listed:
+        raise ValueError(f"{len(entries):,} samples of {name}, the benchmark lists {listed:,}. Predict every one, in its order.")
+    arrays = np.empty((listed, points, 3))
     for k, entry in enumerate(entries):
         array = np.asarray(entry, dtype=np.float64)
         if array.shape != (points, 3):
-            raise ValueError(f"{name} of entry {k} (sample {keys[k]}) have shape {array.shape}, expected ({points}, 3).")
+            raise ValueError(f"{name} of entry {k} have shape {array.shape}, expected ({points}, 3).")
         arrays[k] = array
     return arrays
 
@@ -220,4 +220,4 @@ def _read_dexycb(path: Path, keys: Sequence[str], official_index: Int[np.ndarray
     size = float(np.median(np.ptp(joints, axis=1).max(axis=-1)))
     if size < 0.001:
         raise ValueError(f"the median hand is {1e3 * size:.3g} mm long, a real one 200 mm. Metres? The file takes millimetres.")
-    return Predictions(tuple(keys), joints)
+    return Predictions(tuple(map(str, keys)), joints)

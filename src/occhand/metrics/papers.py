@@ -1,4 +1,4 @@
-"""The papers' own rows, as printed, under the keys of our figures; and how many samples each benchmark has."""
+"""The papers' own rows, as printed, under the keys of our figures."""
 
 from __future__ import annotations
 
@@ -74,34 +74,6 @@ PAPER_ROWS = (
         "After Procrustes by the author's answer; which variant is not published. Older rows of that table follow other protocols.",
     ),
 )
-
-BENCHMARK_SAMPLES = {
-    "ho3d_v2/train": 66_034,
-    "ho3d_v2/evaluation": 11_524,
-    "ho3d_v3/train": 83_325,
-    "ho3d_v3/evaluation": 20_137,
-    "freihand/train": 130_240,
-    "freihand/evaluation": 3_960,
-    **{
-        f"dexycb/{split}{ending}": count
-        for split, counts in {
-            "s0_train": (406_888, 203_096, 203_792),
-            "s0_val": (22_728, 11_296, 11_432),
-            "s0_test": (78_768, 39_608, 39_160),
-            "s1_train": (356_600, 177_656, 178_944),
-            "s1_val": (47_656, 23_848, 23_808),
-            "s1_test": (104_128, 52_496, 51_632),
-            "s2_train": (381_288, 190_500, 190_788),
-            "s2_val": (63_548, 31_750, 31_798),
-            "s2_test": (63_548, 31_750, 31_798),
-            "s3_train": (381_288, 189_712, 191_576),
-            "s3_val": (50_736, 25_864, 24_872),
-            "s3_test": (76_360, 38_424, 37_936),
-        }.items()
-        for ending, count in zip(("", "_right", "_left"), counts, strict=True)
-    },
-}
-"""Hands in each split by its authors' word (DexYCB, Table 9). FPHA's authors print none."""
 
 
 def paper_rows(data: str) -> tuple[PaperRow, ...]:

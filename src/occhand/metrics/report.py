@@ -127,6 +127,22 @@ class EvaluationReport:
             "left_out": [{"key": key, "reason": reason} for key, reason in self.left_out],
         }
 
+    def summary(self) -> str:
+        """A few lines for the terminal."""
+        lines = [f"{self.subject} on {self.data_title}", self.status, *(f"Suspicious: {warning}" for warning in self.warnings)]
+        figures = self._of(ALL)
+        width = max((len(figure.title) for figure in figures), default=0)
+        partial = "  PARTIAL" if self.is_partial else ""
+        lines += [f"  {one.title:{width}}  {one!s:>10}  {one.points}, {one.alignment}{partial}" for one in figures]
+        if not figures:
+            lines.append("  No sample has a truth here: nothing to score.")
+        if figures and self.is_comparable:
+            lines += [f"  {row.source}: {_row_text(row, figures)}" for row in self.papers]
+        if self.left_out:
+            key, reason = self.left_out[0]
+            lines.append(f"{len(self.left_out)} samples were left out, the first is {key}: {reason}")
+        return "\n".join(lines)
+
     def markdown(self) -> str:
         """The content of `report.md`."""
         partial = "PARTIAL: " if self.is_partial else ""
@@ -192,6 +208,12 @@ def _printed(value: float, like: Figure) -> str:
     if math.isnan(value):
         return ""
     return f"{value:g} mm" if like.unit == "mm" else f"{value:.3f}"
+
+
+def _row_text(row: PaperRow, figures: Sequence[Figure]) -> str:
+    """A printed row in one line."""
+    cells = [f"{one.title} {_printed(row.values[one.key], one)}" for one in figures if one.key in row.values]
+    return f"{row.method} {', '.join(cells)}"
 
 
 def _section(title: str, lines: Sequence[str]) -> str:

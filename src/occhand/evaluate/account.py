@@ -1,0 +1,75 @@
+"""What was done, in words: the notes and settings of a report, and what tells one run from another."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+
+import numpy as np
+
+from occhand.data.datasets import HandDataset
+from occhand.data.predictions import Predictions
+from occhand.estimators import Estimator, FitEstimator, NetworkEstimator
+from occhand.evaluate.benchmark import Benchmark
+from occhand.evaluate.hands import EvaluatedHands
+from occhand.evaluate.joint_source import JointSource
+from occhand.metrics.figures import Wrist
+
+
+def notes(hands: EvaluatedHands, subject: Estimator | Predictions, wrist: Wrist) -> list[str]:
+    """What a reader must know so as not to be misled."""
+    found = []
+    unknown = int((~hands.is_known).sum())
+    if unknown:
+        found.append(
+            f"{unknown:,} of {len(hands):,} samples have no truth here and are not scored. HO-3D's is released apart from the images; "
+            "without it, --submission writes the file for the server."
+        )
+    if not isinstance(subject, Predictions) and subject.hand.name == "open":
+        found.append("The hand is the open one, which is not MANO: these figures are not comparable with any published row.")
+    if wrist == "given":
+        found.append("Each hand was moved to the wrist that the data set gives, as both papers do: unaligned figures are root-relative.")
+    if isinstance(subject, FitEstimator):
+        found.append("The fit sees the 2D joints and no picture.")
+    return found
+
+
+def settings(subject: Estimator | Predictions, benchmark: Benchmark, wrist: Wrist, joints: JointSource | None) -> dict[str, str]:
+    """How the predictions came about."""
+    found = {"wrist": {"given": "the data set's, hands moved there", "own": "as predicted"}[wrist]}
+    if not isinstance(subject, Predictions):
+        box = {"given": "the given box", "joints": "the true 2D joints (x1.5)"}[benchmark.info.test_box]
+        found |= {
+            "estimator": describe(subject),
+            "crop": f"square around {box}, x{benchmark.info.test_expansion:g}, as released; left hands in a mirror",
+            "2D joints given": _joints(subject, joints),
+        }
+    return found
+
+
+def describe(subject: Estimator) -> str:
+    """What makes the hands."""
+    return subject.description if isinstance(subject, NetworkEstimator) else type(subject).__name__.removesuffix("Estimator").lower()
+
+
+def identity(
+    subject: Estimator, dataset: HandDataset, benchmark: Benchmark, joints: JointSource | None, batch_size: int
+) -> dict[str, object]:
+    """All that decides the predictions, so that those of another run are never taken for this one's."""
+    return {
+        "subject": subject.identity() if isinstance(subject, NetworkEstimator) else f"{describe(subject)}, {subject.hand.name}",
+        "data": f"{benchmark.label}: {dataset}",
+        "test_box": f"{benchmark.info.test_box} x{benchmark.info.test_expansion:g}",
+        "joints": None if joints is None else {**asdict(joints), "joints_crop": _digest(joints.joints_crop)},
+        "batch_size": batch_size,
+    }
+
+
+def _joints(subject: Estimator, joints: JointSource | None) -> str:
+    if isinstance(subject, NetworkEstimator) and subject.has_joints_model:
+        return "HandOccNet's own head"
+    return "none" if joints is None else joints.description
+
+
+def _digest(array: np.ndarray | None) -> str | None:
+    return None if array is None else hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
