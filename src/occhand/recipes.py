@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -25,8 +25,11 @@ from occhand.models.handoccnet import HandOccNet
 from occhand.types import ModelInput, ModelTarget
 
 Network = HandOccNet | HandGCAT
+WrappedNetwork = Any
+"""A `Network`, or what Lightning Fabric makes of it, which has its attributes too."""
 
 
+@runtime_checkable
 class Losses(Protocol):
     """Weighted terms of a loss: a NamedTuple of scalars."""
 
@@ -36,11 +39,12 @@ class Losses(Protocol):
     def _asdict(self) -> dict[str, Any]: ...
 
 
+@runtime_checkable
 class Loss(Protocol):
     """Runs the network on a batch and says how wrong it is. A frozen dataclass, so that a run can write down its weights."""
 
     def __call__(
-        self, model: Network, crop: TrainingCrop, joints_in: Float[Tensor, "B 21 2"] | None, generator: torch.Generator
+        self, model: WrappedNetwork, crop: TrainingCrop, joints_in: Float[Tensor, "B 21 2"] | None, generator: torch.Generator
     ) -> Losses: ...
 
 
@@ -66,7 +70,7 @@ class ReleasedLoss:
     weights: LossConfig = field(default_factory=LossConfig)
 
     def __call__(
-        self, model: Network, crop: TrainingCrop, joints_in: Float[Tensor, "B 21 2"] | None, generator: torch.Generator
+        self, model: WrappedNetwork, crop: TrainingCrop, joints_in: Float[Tensor, "B 21 2"] | None, generator: torch.Generator
     ) -> HandLosses:
         """Squared errors; nothing is drawn from `generator`."""
         inputs, flat = ModelInput(crop.image, joints_in), model.config.flat_hand_mean
@@ -97,7 +101,7 @@ class JointsOnlyLoss:
     weights: LossConfig = field(default_factory=LossConfig)
 
     def __call__(
-        self, model: Network, crop: TrainingCrop, joints_in: Float[Tensor, "B 21 2"] | None, generator: torch.Generator
+        self, model: WrappedNetwork, crop: TrainingCrop, joints_in: Float[Tensor, "B 21 2"] | None, generator: torch.Generator
     ) -> JointLosses:
         """Squared errors; nothing is drawn from `generator`."""
         output = model(ModelInput(crop.image, joints_in))

@@ -129,7 +129,7 @@ class RunLog:
 
 def _step_of(line: str) -> float:
     try:
-        return int(json.loads(line)["step"])
+        return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):  # a line cut short when the run was killed
         return float("inf")
 

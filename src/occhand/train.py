@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_NO_JITTER = Augmentation(JitterRange(scale=0, rotation_probability=0, colour=0))
+_NO_JITTER = Augmentation(JitterRange(scale=0.0, rotation_probability=0.0, colour=0.0))
 _WARM_UP_STEPS, _MEASURED_STEPS = 3, 10
 
 Progress = Callable[[int, int, str], None]
