@@ -1,0 +1,116 @@
+"""The report names what each figure is, shows the papers beside where that is fair, and cannot hide that it is partial."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from occhand.metrics.figures import ALL, PROTOCOLS, Figure, Scored, benchmark_figures
+from occhand.metrics.papers import PAPER_ROWS, paper_rows
+from occhand.metrics.protocols import ho3d_joints, mesh_scores
+from occhand.metrics.report import EvaluationReport, SequenceErrors, WorstSample
+
+GENERATOR = torch.Generator().manual_seed(0)
+TRUTH = 0.05 * torch.randn(4, 21, 3, generator=GENERATOR).double() + torch.tensor([0.0, 0.0, 0.6])
+MESH = 0.05 * torch.randn(4, 778, 3, generator=GENERATOR) + torch.tensor([0.0, 0.0, 0.6])
+SCORED = Scored(TRUTH + 0.01, TRUTH, 1.1 * MESH, MESH)
+
+
+def make_report(data="ho3d_v2/evaluation", **changes) -> EvaluationReport:
+    protocol = {"ho3d_v2": "ho3d", "dexycb": "dexycb", "fpha": "fpha"}[data.split("/")[0]]
+    report = EvaluationReport(
+        subject="mine",
+        data=data,
+        data_title="HO-3D v2 evaluation",
+        protocol=protocol,
+        hand="mano",
+        figures=tuple(benchmark_figures(protocol, SCORED, "given")),
+        samples=4,
+        expected=4,
+        papers=paper_rows(data),
+        sequences=(SequenceErrors("SM1", 4, 20.0, 9.0),),
+        worst=(WorstSample("SM1/0001", 12.0, 30.0, "worst/001.png"),),
+    )
+    return replace(report, **changes)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_figure_names_what_it_is(protocol):
+    figures = benchmark_figures(protocol, SCORED, "own")
+    assert len({figure.key for figure in figures}) == len(figures)
+    for figure in figures:
+        assert figure.title
+        assert figure.alignment
+        assert figure.samples == 4
+        assert figure.subset == ALL
+        assert figure.points in ("21 joints", "778 vertices")
+    has_mesh = any(figure.points == "778 vertices" for figure in figures)
+    assert has_mesh == (protocol in ("ho3d", "freihand", "open"))
+    joints_only = benchmark_figures(protocol, Scored(SCORED.joints, TRUTH), "own")
+    assert all(figure.points == "21 joints" for figure in joints_only)
+
+
+def test_figures_are_the_protocols_numbers():
+    figures = {figure.key: figure for figure in benchmark_figures("ho3d", SCORED, "given")}
+    joints, mesh = ho3d_joints(SCORED.joints, TRUTH), mesh_scores(SCORED.vertices, MESH)
+    assert figures["pa_mpjpe"].value == joints["procrustes"].mean_mm
+    assert figures["st_mpjpe_auc"].value == joints["scale_translation"].auc
+    assert figures["pa_f5"].value == mesh.f5_procrustes
+    assert figures["f15"].value == mesh.f15
+    assert figures["pa_mpvpe"].official == "mesh_al_mean3d"
+    assert "wrist re-attached" in figures["mpjpe"].alignment
+
+
+@pytest.mark.parametrize("row", PAPER_ROWS, ids=lambda row: row.source)
+def test_papers_rows_name_figures_that_their_benchmark_has(row):
+    protocol = {"ho3d_v2": "ho3d", "ho3d_v3": "ho3d", "dexycb": "dexycb", "fpha": "fpha"}[row.data.split("/")[0]]
+    units = {figure.key: figure.unit for figure in benchmark_figures(protocol, SCORED, "own")}
+    for key, value in row.values.items():
+        assert (value < 1) == (units[key] == "share")
+
+
+def test_a_whole_evaluation_stands_beside_the_papers():
+    page = make_report().markdown()
+    assert "Whole split: 4 of 4 samples." in page
+    assert "| HandOccNet | 24.9 mm | 9.1 mm |" in page
+    assert "HandGCAT, Table I." in page
+    assert "0.584" in page
+    assert "[picture](worst/001.png)" in page
+    assert "PARTIAL" not in page
+    record = make_report().record()
+    assert record["partial"] is False
+    assert {figure["key"] for figure in record["figures"]} >= {"pa_mpjpe", "pa_f5"}
+    assert "HandOccNet, Table 5" in make_report().summary()
+
+
+def test_a_partial_evaluation_says_so_everywhere():
+    report = make_report(samples=3)
+    record, page, lines = report.record(), report.markdown(), report.summary().splitlines()
+    assert "figures" not in record
+    assert record["partial_figures"]
+    assert record["status"].startswith("PARTIAL EVALUATION: 3 of 4")
+    assert page.startswith("# PARTIAL: ")
+    assert "| HandOccNet |" not in page
+    assert "Not comparable: only a part of the split was scored" in page
+    assert all(line.endswith("PARTIAL") for line in lines if " mm  " in line)
+    assert not any("Table" in line for line in lines)
+
+
+def test_the_open_hand_and_suspicious_predictions_are_no_match_for_the_papers():
+    page = make_report(hand="open", warnings=("The joints seem to be in OpenGL axes.",)).markdown()
+    assert "the hand is the open one, not MANO and the predictions are suspicious" in page
+    assert "**Suspicious predictions, scored all the same:** The joints seem to be in OpenGL axes." in page
+    assert "| HandOccNet |" not in page
+
+
+def test_what_was_left_out_is_named():
+    report = make_report(samples=3, left_out=(("SM1/0002", "its picture is missing"),))
+    assert "| SM1/0002 | its picture is missing |" in report.markdown()
+    assert report.record()["left_out"] == [{"key": "SM1/0002", "reason": "its picture is missing"}]
+    assert "1 samples were left out, the first is SM1/0002" in report.summary()
+
+
+def test_an_unknown_figure_lists_those_there_are():
+    assert isinstance(make_report().figure("pa_mpjpe"), Figure)
+    with pytest.raises(KeyError, match="No figure 'pa'"):
+        make_report().figure("pa")
