@@ -17,8 +17,11 @@ from rich.table import Column, Table
 from tyro.conf import Positional, UseAppendAction, arg
 
 import occhand
-from occhand.data.datasets import create_dataset
+from occhand.data.annotations_writer import rebuild_annotations
+from occhand.data.datasets import create_dataset, dataset_info, list_datasets
+from occhand.data.pose_encoding import PoseMean
 from occhand.data.predictions import Predictions, read_predictions
+from occhand.data_check import check_dataset, describe
 from occhand.doctor import diagnose
 from occhand.estimators import Estimator, NetworkEstimator
 from occhand.evaluate import EvaluationConfig, JointsOrder, JointSource, evaluate, open_benchmark, read_predictions_for
@@ -44,6 +47,8 @@ EXIT_INTERRUPTED = 130
 app = tyro.extras.SubcommandApp()
 convert = tyro.extras.SubcommandApp()
 app.command(convert, name="convert", help="Bring files of your own, such as MANO, into a form that occhand reads.")
+data_sets = tyro.extras.SubcommandApp()
+app.command(data_sets, name="data", help="List the data sets that can be read, and check those you have.")
 
 
 @app.command
@@ -127,6 +132,26 @@ def convert_checkpoint(snapshot: Positional[Path], out: Positional[Path]) -> int
     info = checkpoint.convert_checkpoint(snapshot, out)
     kind = type(info.config).__name__.removesuffix("Config")
     print(f"{snapshot} holds {kind}. Kept as {out}, without the hand inside it; use it with --model {out} --hand mano.")
+    return 0
+
+
+@convert.command(name="annotations")
+def convert_annotations(
+    name: Positional[str], root: Positional[Path], split: Positional[str], out: Path | None = None, mean: PoseMean = "included"
+) -> int:
+    """Make the annotation file that the authors' training code reads, from raw HO-3D or DexYCB, with what its poses mean written inside.
+
+    Args:
+        name: ho3d_v2, ho3d_v3 or dexycb.
+        root: Folder of the raw data.
+        split: Its part, such as train, evaluation, s0_train.
+        out: The file; without it, where that code looks for it: annotations in the folder of the data.
+        mean: Whether poses include the hand's mean pose: included for HandGCAT's MANO layer, excluded for HandOccNet's.
+    """
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Converting", total=None)
+        made = rebuild_annotations(name, root, split, out, mean, lambda done, total: bar.update(task, completed=done, total=total))
+    print(f"Wrote {made.path}: {made.hands:,} hands, {made.poses:,} of them with pose (OpenCV axes, mean pose {mean}).")
     return 0
 
 
@@ -304,6 +329,43 @@ def eval_(
     if report.is_partial:
         _complain(report.status)
     return EXIT_PARTIAL if report.is_partial else 0
+
+
+@data_sets.command(name="list")
+def list_data() -> int:
+    """List the data sets that can be read: name, title, splits, and where to ask for them."""
+    for name in list_datasets():
+        info = dataset_info(name)
+        print(f"{name:20} {info.title}: {', '.join(info.cover or info.splits) or 'no splits'}\n{'':20} {info.source}")
+    return 0
+
+
+@data_sets.command(name="check")
+def check_data(
+    name: Positional[str],
+    root: Positional[Path],
+    split: UseAppendAction[tuple[str, ...]] = (),
+    out: Path = Path("occhand-check.png"),
+    decode: int = 64,
+    json: bool = False,
+) -> int:
+    """Check a data set on disk: counts, missing and broken files, a picture of hands with their joints drawn, and what to do.
+
+    Exit code 0: every split looked at can be read, if not all of it. 2: one cannot.
+
+    Args:
+        name: As 'occhand data list' has it.
+        root: Its folder.
+        split: Look at this split only; may be given several times. Without it, at those that hold each sample once.
+        out: The picture to write.
+        decode: How many pictures of each split to open.
+        json: Print as JSON.
+    """
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Reading annotations", total=None)
+        report = check_dataset(name, root, split, out, decode, lambda done, total: bar.update(task, completed=done, total=total))
+    print(json_module.dumps(asdict(report), indent=2) if json else describe(report))
+    return 0 if report.is_usable else EXIT_BAD_INPUT
 
 
 @app.command
