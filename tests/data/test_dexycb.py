@@ -154,6 +154,7 @@ def test_half_copied_tree(fake_copy):
     assert dataset.index.official_length == 20
     assert dataset.index.official_index[:4].tolist() == [1, 4, 5, 6]
 
+    (root / "20200709-subject-01" / "notes").mkdir()
     shutil.rmtree(root / FIRST)
     with pytest.raises(DataError, match=r"20200709-subject-01 has 99 sequences, expected 100.*Unpack"):
         open_dexycb(root, "s2_val", {})

@@ -107,6 +107,8 @@ def open_dexycb(root: Path, split: str, hands: Hands, progress: Progress | None 
         sequences = _read_sequences(root, folders)
         return _build_index(root, list(_views(sequences, part.cameras)), sides or SIDES, hands, progress)
 
+    # A left hand's model changes nothing of a split of right hands, and should not have it read again.
+    hands = {side: hand for side, hand in hands.items() if side in (sides or SIDES)}
     dataset = open_indexed("dexycb", root, split, build, inputs, _READER_VERSION, hands)
     for side in sorted(set(np.unique(dataset.index.sides).tolist()) - hands.keys()):
         logger.warning("DexYCB: poses of %s hands are unknown, since they need your MANO_%s.pkl; joints do not.", side, side.upper())
@@ -156,7 +158,7 @@ def _list_sequences(root: Path, part: Part) -> list[str]:
     found = []
     for subject in part.subjects:
         folder = root / SUBJECTS[subject]
-        names = sorted(item.name for item in os.scandir(folder) if item.is_dir())
+        names = sorted(item.name for item in os.scandir(folder) if re.fullmatch(r"\d{8}_\d{6}", item.name) and item.is_dir())
         if len(names) != SEQUENCES_PER_SUBJECT:
             raise DataError(
                 f"{folder} has {len(names)} sequences, expected {SEQUENCES_PER_SUBJECT}: splits go by their rank. Unpack this subject "
