@@ -17,7 +17,7 @@ FPS = 30
 
 
 def points(x, y=120.0, score=0.9, shift=0.0):
-    return Keypoints2D(SHAPE + [x, y] + shift, np.ones(21), "mediapipe", score)
+    return Keypoints2D(SHAPE + np.array([x, y]) + shift, np.ones(21), "mediapipe", score)
 
 
 class Stage:

@@ -44,8 +44,11 @@ class FrameSource(Protocol):
     """A video that can be read from its beginning as often as needed; every pass gives the same frames."""
 
     name: str
-    frame_count: int | None
-    """As the file says, which may be wrong; None where it does not."""
+
+    @property
+    def frame_count(self) -> int | None:
+        """As the file says, which may be wrong; None where it does not."""
+        ...
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """The frames from number `start` on."""
@@ -90,7 +93,11 @@ class FrameFolder:
             self._images = sorted(list_images([path]), key=_natural_key)
         except ImageError as error:
             raise VideoError(str(error)) from None
-        self.name, self.frame_count, self._path, self._fps = path.name, len(self._images), path, fps
+        self.name, self._fps = path.name, fps
+
+    @property
+    def frame_count(self) -> int | None:
+        return len(self._images)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         size = None
@@ -131,9 +138,13 @@ class VideoFile:
             stream = _picture_tracks(container)[0]
             if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
                 raise VideoError(f"{path}: frames of {stream.codec_context.width} x {stream.codec_context.height} are too large.")
-            self.frame_count = stream.frames or _estimated_count(container, stream)
+            self._frame_count = stream.frames or _estimated_count(container, stream)
         if not any(frame.picture is not None for frame in self.frames()):
             raise VideoError(f"No frame of {path} can be decoded. Play it elsewhere, or copy or convert it again (MP4, H.264).")
+
+    @property
+    def frame_count(self) -> int | None:
+        return self._frame_count
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         size = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,10 +150,7 @@ class HandTracker:
     def _search(self, picture: np.ndarray, time: float, followed: dict[int, Keypoints2D]) -> dict[int, Keypoints2D]:
         """Joints by track after a look at the whole frame: swaps set right, lost hands found, new ones begun."""
         found = [hand for hand in self._detector.detect(picture) if hand.keypoints is not None]
-        now = [
-            replace(track, joints_img=followed[track.number].joints_img) if track.number in followed else track for track in self._tracks
-        ]
-        pairs = assign([[_cost(track, hand, time, track.number in followed) for hand in found] for track in now])
+        pairs = assign([[_cost(track, hand, followed.get(track.number), time) for hand in found] for track in self._tracks])
         seen: dict[int, Keypoints2D] = {}
         for row, column in pairs.items():
             hand, track = found[column], self._tracks[row]
@@ -191,7 +188,7 @@ def assign(cost: Sequence[Sequence[float]]) -> dict[int, int]:
     if columns > _EXACT:
         return _assign_greedily(cost)
 
-    @lru_cache(maxsize=None)
+    @cache
     def best(row: int, free: int) -> tuple[int, float, tuple[tuple[int, int], ...]]:
         """Minus the pairs made, their cost, the pairs, of the rows from `row` on."""
         if row == len(cost):
@@ -214,10 +211,10 @@ def _assign_greedily(cost: Sequence[Sequence[float]]) -> dict[int, int]:
     return pairs
 
 
-def _cost(track: Track, hand: DetectedHand, time: float, is_followed: bool) -> float:
+def _cost(track: Track, hand: DetectedHand, followed: Keypoints2D | None, time: float) -> float:
     """Of taking a found hand for a known one: their distance, and more where the sides differ."""
     assert hand.keypoints is not None
-    joints = track.joints_img if is_followed else track.expected(time)
+    joints = track.expected(time) if followed is None else followed.joints_img
     distance = joint_distance(hand.keypoints.joints_img, joints)
     if distance > _REACH + _REACH_PER_S * (time - track.time):
         return math.inf

@@ -1,0 +1,120 @@
+"""First pass over a video: hands tracked frame by frame, estimated in batches, kept segment by segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from occhand.detect import DetectedHand, Follower
+from occhand.predictor import Predictor
+from occhand.types import Camera
+from occhand.video.frames import Frame, FrameSource
+from occhand.video.rows import HandRows, join_rows, rows_of
+from occhand.video.segments import RawSegment, SegmentFolder
+from occhand.video.track import HandTracker
+
+SEGMENT_FRAMES = 300
+"""What a killed run loses at most."""
+_BATCH_HANDS = 32
+_BATCH_BYTES = 96 * 2**20
+"""Of pictures that wait for their batch: 100 frames of 640 x 480, 4 of 4K."""
+
+
+def measure_video(
+    predictor: Predictor,
+    source: FrameSource,
+    camera: Camera,
+    folder: SegmentFolder,
+    progress: Callable[[int], None],
+) -> int:
+    """Measure what is not measured yet.
+
+    Args:
+        predictor: Its detector finds hands, and follows them where it can; its estimator poses them.
+        source: The video.
+        camera: Of all frames.
+        folder: Where the segments of this run are, and go.
+        progress: Called with the number of frames done.
+
+    Returns:
+        The number of segments.
+    """
+    done, tracker_state, is_last = 0, None, False
+    for segment in folder.raw_segments():
+        done, tracker_state, is_last = done + 1, segment.tracker, segment.is_last
+    if is_last:
+        return done
+    detector = predictor.detector
+    tracker = HandTracker(detector, detector if isinstance(detector, Follower) else None)
+    if tracker_state is not None:
+        tracker.restore(tracker_state)
+    frames = source.frames(done * SEGMENT_FRAMES)
+    waiting = next(frames, None)
+    while waiting is not None:
+        segment_frames = _Chained(waiting, islice(frames, SEGMENT_FRAMES - 1))
+        rows, times, errors = _measure_segment(predictor, tracker, segment_frames, camera, progress)
+        waiting = next(frames, None)
+        folder.write_raw(done, RawSegment(rows, np.array(times), errors, tracker.state(), is_last=waiting is None))
+        done += 1
+    return done
+
+
+class _Chained:
+    """One frame, then the others; unlike itertools.chain it lets go of the first."""
+
+    def __init__(self, first: Frame, others: Iterator[Frame]) -> None:
+        self._first: Frame | None = first
+        self._others = others
+
+    def __iter__(self) -> Iterator[Frame]:
+        assert self._first is not None
+        first, self._first = self._first, None
+        yield first
+        yield from self._others
+
+
+def _measure_segment(
+    predictor: Predictor, tracker: HandTracker, frames: Any, camera: Camera, progress: Callable[[int], None]
+) -> tuple[HandRows, list[float], list[str]]:
+    """Rows, times and errors of some frames; batches end with them, so that they do not depend on where a run was stopped."""
+    batch = _Batch(predictor, camera)
+    times: list[float] = []
+    errors: list[str] = []
+    for frame in frames:
+        times.append(frame.time)
+        errors.append(frame.error)
+        if frame.picture is not None:
+            for track, hand in tracker.step(frame.picture, frame.time):
+                batch.add(frame, track, hand)
+        progress(frame.index + 1)
+    return batch.rows(), times, errors
+
+
+class _Batch:
+    """Hands that wait to be estimated together."""
+
+    def __init__(self, predictor: Predictor, camera: Camera) -> None:
+        self._predictor, self._camera = predictor, camera
+        self._waiting: list[tuple[Frame, int, DetectedHand]] = []
+        self._rows: list[HandRows] = []
+
+    def add(self, frame: Frame, track: int, hand: DetectedHand) -> None:
+        self._waiting.append((frame, track, hand))
+        pictures = {waiting.index: waiting.picture.nbytes for waiting, _, _ in self._waiting if waiting.picture is not None}
+        if len(self._waiting) >= _BATCH_HANDS or sum(pictures.values()) >= _BATCH_BYTES:
+            self._estimate()
+
+    def rows(self) -> HandRows:
+        """All hands that were added."""
+        self._estimate()
+        return join_rows(self._rows)
+
+    def _estimate(self) -> None:
+        frames, tracks = [frame for frame, _, _ in self._waiting], [track for _, track, _ in self._waiting]
+        pictures = [frame.picture for frame in frames if frame.picture is not None]
+        hands = self._predictor.reconstruct(pictures, [hand for _, _, hand in self._waiting], self._camera)
+        self._rows.append(rows_of(hands, [frame.index for frame in frames], [frame.time for frame in frames], tracks))
+        self._waiting = []

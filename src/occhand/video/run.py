@@ -1,0 +1,185 @@
+"""A video from end to end. Open this first: two passes over the frames, then the files.
+
+The first pass tracks and estimates hands, the second bridges, smooths and draws them; both go segment by segment and keep each on disk, so
+that memory does not grow with length and a run that was killed goes on where it was, to the same result.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+import occhand
+from occhand.predictor import Predictor
+from occhand.result import write_json
+from occhand.types import Camera
+from occhand.video.encode import join_videos
+from occhand.video.finish import Finisher, finished_pieces
+from occhand.video.frames import FrameSource, VideoError
+from occhand.video.gltf import save_animation_glb
+from occhand.video.measure import SEGMENT_FRAMES, measure_video
+from occhand.video.plot import save_trajectories
+from occhand.video.segments import SegmentFolder
+from occhand.video.smooth import SmoothConfig
+from occhand.video.tables import write_npz, write_parquet
+
+SCHEMA_VERSION = 1
+Progress = Callable[[str, int, int | None], None]
+"""What is being done, frames done, frames in all where that is known."""
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """What to do with a video besides finding its hands."""
+
+    K: Float[np.ndarray, "3 3"] | None = None
+    """Intrinsics in pixels of the upright frame; None assumes a camera, and distance is a guess."""
+    smoothing: SmoothConfig = field(default_factory=SmoothConfig)
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What was made of a video."""
+
+    files: tuple[Path, ...]
+    """`video.json` first."""
+    record: dict[str, Any]
+    """The content of `video.json`."""
+
+
+def process_video(
+    predictor: Predictor, source: FrameSource, out: Path, name: str, config: VideoConfig | None = None, progress: Progress | None = None
+) -> VideoResult:
+    """Find the hands of a video and write them in every form.
+
+    Run again after it was stopped, it goes on from the last whole segment, and the files are those of a run that was not.
+
+    Args:
+        predictor: Its detector should follow hands (`occhand.detect.Follower`); else every frame is searched.
+        source: `open_video(path)`.
+        out: Folder for `annotated.mp4`, `hands.npz`, `hands.parquet`, `hands.glb`, `trajectories.png` and `video.json`.
+        name: Of the estimator, as the caller named it: a run is gone on with only by the same.
+        config: The rest.
+        progress: Told after every frame.
+
+    Raises:
+        VideoError: No frame can be decoded; the folder holds another run; it cannot be written, or the disk is full.
+    """
+    config, report = config or VideoConfig(), progress or (lambda stage, done, total: None)
+    with _clear_errors(out):
+        camera = _camera_of(source, config)
+        folder = SegmentFolder(out / ".segments", _run_record(source, name, camera, config))
+        total = source.frame_count
+        count = measure_video(predictor, source, camera, folder, lambda done: report("Finding hands", done, total))
+        total = sum(len(segment.times) for segment in folder.raw_segments())
+        finisher = Finisher(source, camera, predictor.estimator.hand, config.smoothing)
+        finisher.finish_video(folder, count, lambda done: report("Drawing", done, total))
+        result = _write_files(folder, count, out, source, name, camera, predictor, config)
+        folder.remove()
+    return result
+
+
+def _camera_of(source: FrameSource, config: VideoConfig) -> Camera:
+    frame = next((frame for frame in source.frames() if frame.picture is not None), None)
+    if frame is None or frame.picture is None:
+        raise VideoError(f"No frame of {source.name} can be decoded. Play it elsewhere, or copy or convert it again.")
+    return Predictor.camera(frame.picture, config.K)
+
+
+def _run_record(source: FrameSource, name: str, camera: Camera, config: VideoConfig) -> dict[str, Any]:
+    """All that the segments depend on."""
+    return {
+        "version": occhand.__version__,
+        "video": {"name": source.name, **source.fingerprint()},
+        "model": name,
+        "camera": {"K": camera.K.tolist(), "assumed": camera.source == "assumed"},
+        "smoothing": asdict(config.smoothing),
+        "segment_frames": SEGMENT_FRAMES,
+    }
+
+
+def _write_files(
+    folder: SegmentFolder,
+    count: int,
+    out: Path,
+    source: FrameSource,
+    name: str,
+    camera: Camera,
+    predictor: Predictor,
+    config: VideoConfig,
+) -> VideoResult:
+    times, errors, starts = [], [], []
+    for segment in folder.raw_segments():
+        starts.append(float(segment.times[0]))
+        times.append(segment.times)
+        errors += segment.errors
+    frame_times = np.concatenate(times)
+    end = float(frame_times[-1])
+
+    def pieces() -> Iterator[dict[str, np.ndarray]]:
+        return finished_pieces(folder, count)
+
+    files = [out / "annotated.mp4", out / "hands.npz", out / "trajectories.png"]
+    join_videos([(folder.part_file(k), start - starts[0]) for k, start in enumerate(starts)], files[0])
+    extra = {
+        "frame_time_s": frame_times,
+        "frame_decoded": np.array([not error for error in errors]),
+        "K": camera.K,
+        "camera_assumed": np.array(camera.source == "assumed"),
+    }
+    write_npz(files[1], pieces, extra)
+    save_trajectories(files[2], pieces, end, len(frame_times))
+    metadata = {"frame": "OpenCV camera: x right, y down, z forward", "length": "metre", "image": "pixel", "rotation": "axis-angle, radian"}
+    if write_parquet(out / "hands.parquet", pieces, metadata):
+        files.append(out / "hands.parquet")
+    if save_animation_glb(out / "hands.glb", pieces, predictor.estimator.hand, end):
+        files.append(out / "hands.glb")
+    record = {
+        "schema": "occhand.video",
+        "schema_version": SCHEMA_VERSION,
+        "occhand_version": occhand.__version__,
+        "video": {"file": source.name, "height": camera.height, "width": camera.width, "frames": len(frame_times), "seconds": end},
+        "camera": {"K": camera.K.tolist(), "assumed": camera.source == "assumed"},
+        "model": name,
+        "hand_model": predictor.estimator.hand.name,
+        "smoothing": {**asdict(config.smoothing), "lag_s": config.smoothing.look_ahead},
+        "skipped_frames": [
+            {"frame": k, "time_s": round(float(frame_times[k]), 6), "reason": error} for k, error in enumerate(errors) if error
+        ],
+        "tracks": _track_records(pieces()),
+        "files": [file.name for file in files],
+    }
+    return VideoResult((write_json(out / "video.json", record), *files), record)
+
+
+def _track_records(pieces: Iterator[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
+    tracks: dict[int, dict[str, Any]] = {}
+    for piece in pieces:
+        for number in np.unique(piece["track"]).tolist():
+            rows = np.flatnonzero(piece["track"] == number)
+            first = {"track": number, "side": str(piece["side"][rows[0]]), "first_frame": int(piece["frame"][rows[0]])}
+            record = tracks.setdefault(number, first | {"last_frame": 0, "frames": 0, "bridged_frames": 0})
+            record["last_frame"] = int(piece["frame"][rows[-1]])
+            record["frames"] += len(rows)
+            record["bridged_frames"] += int(piece["bridged"][rows].sum())
+    return [tracks[number] for number in sorted(tracks)]
+
+
+@contextmanager
+def _clear_errors(out: Path) -> Iterator[None]:
+    """What goes wrong outside of this program, in one line with the next step."""
+    try:
+        yield
+    except OSError as error:
+        what = "The disk is full" if error.errno == errno.ENOSPC else (os.strerror(error.errno) if error.errno else str(error))
+        raise VideoError(
+            f"Cannot write to {out}: {what}. What is done is kept there; make room or mend it, and run the same command again."
+        ) from error

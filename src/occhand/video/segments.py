@@ -1,0 +1,130 @@
+"""Where a run stands, on disk: pieces of a video, each written whole or not at all, so that a killed run goes on where it was.
+
+A folder of segments holds `run.json` (what is run on what), and for segment k of the video
+
+- `raw-k.npz`: hands as measured, times and errors of the frames, and the tracker after the last of them;
+- `done-k.npz`: hands bridged and smoothed; `part-k.mp4`: the annotated frames.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import Float
+
+from occhand.files import atomic_path
+from occhand.video.frames import VideoError
+from occhand.video.rows import HandRows
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class RawSegment:
+    """Some frames in a row, as measured."""
+
+    rows: HandRows
+    times: Float[np.ndarray, "frames"]
+    """Of all frames of the segment, seconds."""
+    errors: list[str]
+    """Why a frame could not be decoded; empty where it was."""
+    tracker: dict[str, Any]
+    """State after the last frame."""
+    is_last: bool
+
+
+class SegmentFolder:
+    """The pieces of one run.
+
+    Args:
+        path: The folder; made where it is missing.
+        run: All that the pieces depend on, for JSON.
+
+    Raises:
+        VideoError: The folder holds pieces of another run.
+    """
+
+    def __init__(self, path: Path, run: dict[str, Any]) -> None:
+        self.path = path
+        file = path / RUN_FILE
+        wanted = json.loads(json.dumps(run))
+        if file.exists():
+            try:
+                found = json.loads(file.read_text(encoding="utf-8"))
+            except ValueError:
+                found = {}
+            if differences := [name for name in sorted(wanted.keys() | found.keys()) if wanted.get(name) != found.get(name)]:
+                raise VideoError(
+                    f"{path.parent} holds a run that was stopped, with another {', '.join(differences)}. Run it again as it was, choose "
+                    f"another folder with --out, or delete {path}."
+                )
+        else:
+            with atomic_path(file) as temporary:
+                temporary.write_text(json.dumps(wanted, indent=2), encoding="utf-8")
+        for leftover in path.glob(".*-*"):  # of a run that was killed
+            leftover.unlink()
+
+    def raw_file(self, number: int) -> Path:
+        return self.path / f"raw-{number:05d}.npz"
+
+    def done_file(self, number: int) -> Path:
+        return self.path / f"done-{number:05d}.npz"
+
+    def part_file(self, number: int) -> Path:
+        return self.path / f"part-{number:05d}.mp4"
+
+    def write_raw(self, number: int, segment: RawSegment) -> None:
+        extra = {
+            "times": segment.times,
+            "errors": np.array(segment.errors, dtype=np.str_),
+            "tracker": np.array(json.dumps(segment.tracker)),
+            "is_last": np.array(segment.is_last),
+        }
+        _write(self.raw_file(number), segment.rows.columns() | extra)
+
+    def read_raw(self, number: int) -> RawSegment | None:
+        """None where there is none, or a damaged one."""
+        arrays = _read(self.raw_file(number))
+        if arrays is None:
+            return None
+        extra = [arrays.pop(name) for name in ("times", "errors", "tracker", "is_last")]
+        return RawSegment(HandRows(**arrays), extra[0], extra[1].tolist(), json.loads(str(extra[2])), bool(extra[3]))
+
+    def raw_segments(self) -> Iterator[RawSegment]:
+        """Those measured so far, from the first up to the first that is missing."""
+        number = 0
+        while (segment := self.read_raw(number)) is not None:
+            yield segment
+            number += 1
+
+    def write_done(self, number: int, columns: dict[str, np.ndarray]) -> None:
+        _write(self.done_file(number), columns)
+
+    def read_done(self, number: int) -> dict[str, np.ndarray] | None:
+        """None where there is none, or a damaged one."""
+        return _read(self.done_file(number))
+
+    def remove(self) -> None:
+        """Everything, once the results are written; `run.json` last, so that until then the run may be gone on with."""
+        for file in sorted(self.path.iterdir(), key=lambda file: file.name == RUN_FILE):
+            file.unlink()
+        self.path.rmdir()
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except (OSError, ValueError, KeyError, BadZipFile, EOFError):
+        return None

@@ -1,0 +1,233 @@
+"""A video from end to end: what is written, that it is true, and that a killed run ends as an undisturbed one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+av = pytest.importorskip("av")
+
+from occhand.video import finish, measure, run  # noqa: E402
+from occhand.video.encode import VideoWriter  # noqa: E402
+from occhand.video.frames import VideoError, open_video  # noqa: E402
+from occhand.video.run import VideoConfig, process_video  # noqa: E402
+from occhand.video.smooth import SmoothConfig  # noqa: E402
+from tests.video.conftest import HEIGHT, WIDTH, K, Truth, frames_of, moving_hand, predictor_of  # noqa: E402
+
+FPS = 30
+FILES = {"video.json", "annotated.mp4", "hands.npz", "hands.glb", "trajectories.png"}
+
+
+@pytest.fixture(autouse=True)
+def short_segments(monkeypatch):
+    monkeypatch.setattr(measure, "SEGMENT_FRAMES", 16)
+    monkeypatch.setattr(finish, "SEGMENT_FRAMES", 16)
+    monkeypatch.setattr(run, "SEGMENT_FRAMES", 16)
+
+
+def write_clip(path, count, times=None):
+    with VideoWriter(path) as writer:
+        for k, picture in enumerate(frames_of(count)):
+            writer.write(picture, k / FPS if times is None else times[k])
+    return path
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
+
+
+def test_everything_is_written_and_true(tmp_path, one_hand):
+    source = open_video(write_clip(tmp_path / "clip.mp4", 60))
+    stages = []
+    config = VideoConfig(K=K)
+    result = process_video(predictor_of(Truth(one_hand)), source, tmp_path / "out", "fit", config, lambda *stage: stages.append(stage))
+    assert {file.name for file in (tmp_path / "out").iterdir()} - {"hands.parquet"} == FILES
+    assert result.files[0] == tmp_path / "out" / "video.json"
+    record = json.loads(result.files[0].read_text())
+    assert record["tracks"] == [{"track": 0, "side": "right", "first_frame": 0, "last_frame": 59, "frames": 60, "bridged_frames": 0}]
+    assert record["video"] == {
+        "file": "clip.mp4",
+        "height": HEIGHT,
+        "width": WIDTH,
+        "frames": 60,
+        "seconds": pytest.approx(59 / 30, abs=1e-4),
+    }
+    assert record["camera"]["assumed"] is False
+    assert stages[0] == ("Finding hands", 1, 60)
+    assert stages[-1] == ("Drawing", 60, 60)
+
+    hands = np.load(tmp_path / "out" / "hands.npz")
+    assert hands["frame"].tolist() == list(range(60))
+    np.testing.assert_allclose(hands["time_s"], np.arange(60) / FPS, atol=1e-4)
+    truth = np.stack([frame[0][1] for frame in one_hand])
+    root = hands["joints"] - hands["joints"][:, :1] - (truth - truth[:, :1])
+    assert np.linalg.norm(root, axis=-1).mean() < 0.012
+    pixels = truth @ K.T
+    assert np.abs(hands["joints_img"] - pixels[..., :2] / pixels[..., 2:]).mean() < 0.5
+    assert hands["visible"].mean() > 0.5
+    frames = list(open_video(tmp_path / "out" / "annotated.mp4").frames())
+    assert len(frames) == 60
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(60) / FPS, atol=1e-3)
+    assert np.abs(frames[30].picture.astype(int) - 90).max() > 60  # something is drawn
+
+
+def test_numbers_in_the_table_give_the_joints(tmp_path, one_hand):
+    """pose, betas and translation through the hand layer, as the documentation says; a left hand by its mirror image."""
+    import torch
+
+    from occhand.hand.hand_layer import load_hand
+
+    hands = [[one, *both] for [one], *both in zip(one_hand[:20], moving_hand(20, "left", 0.1, 0.09), strict=True)]
+    source = open_video(write_clip(tmp_path / "clip.mp4", 20))
+    process_video(predictor_of(Truth(hands)), source, tmp_path / "out", "fit", VideoConfig(K=K))
+    table = np.load(tmp_path / "out" / "hands.npz")
+    assert set(table["side"].tolist()) == {"left", "right"}
+    layer = load_hand()
+    for side, signs in (("right", [1, 1, 1]), ("left", [1, -1, -1])):
+        rows = table["side"] == side
+        pose = torch.from_numpy(table["pose"][rows].reshape(-1, 16, 3) * np.float32(signs)).flatten(1)
+        joints = layer(layer.rotations_from_axis_angle(pose), torch.from_numpy(table["betas"][rows])).joints.numpy()
+        mirror = np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])
+        np.testing.assert_allclose(joints * mirror + table["translation"][rows][:, None], table["joints"][rows], atol=2e-5)
+
+
+def test_a_variable_frame_rate_stays_one(tmp_path, one_hand):
+    times = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.09, 40)) - 0.01
+    times -= times[0]
+    process_video(predictor_of(Truth(one_hand)), open_video(write_clip(tmp_path / "phone.mp4", 40, times)), tmp_path / "out", "fit")
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "hands.npz")["time_s"], times, atol=1e-4)
+    annotated = [frame.time for frame in open_video(tmp_path / "out" / "annotated.mp4").frames()]
+    np.testing.assert_allclose(annotated, times, atol=1e-3)
+
+
+def test_short_gaps_are_bridged_and_marked_and_long_ones_left_open(tmp_path, one_hand):
+    hands = [[] if 10 <= k < 16 or 24 <= k < 50 else frame for k, frame in enumerate(one_hand)]
+    source = open_video(write_clip(tmp_path / "clip.mp4", 60))
+    result = process_video(predictor_of(Truth(hands)), source, tmp_path / "out", "fit", VideoConfig(K=K))
+    table = np.load(tmp_path / "out" / "hands.npz")
+    bridged = table["frame"][table["bridged"]].tolist()
+    assert set(range(10, 16)) <= set(bridged)
+    assert not set(range(24, 50)) & set(table["frame"].tolist())
+    assert (table["confidence"][table["bridged"]] == 0).all()
+    assert result.record["tracks"][0]["bridged_frames"] == len(bridged)
+    truth = np.stack([one_hand[k][0][1] for k in range(10, 16)])
+    joints = table["joints"][np.isin(table["frame"], range(10, 16))]
+    assert np.linalg.norm(joints - joints[:, :1] - (truth - truth[:, :1]), axis=-1).mean() < 0.015
+
+
+def test_without_smoothing_and_bridging_the_rows_are_those_measured(tmp_path, one_hand):
+    path = write_clip(tmp_path / "clip.mp4", 20)
+    smooth, raw = [
+        process_video(predictor_of(Truth(one_hand)), open_video(path), tmp_path / name, "fit", VideoConfig(K, SmoothConfig(span, bridge)))
+        for name, span, bridge in (("smooth", 0.2, 0.5), ("raw", None, 0.0))
+    ]
+    assert smooth.record["smoothing"]["lag_s"] == pytest.approx(0.9)
+    assert raw.record["smoothing"] == {"span": None, "bridge": 0.0, "lag_s": 0.0}
+    bend = [np.abs(np.diff(np.load(tmp_path / name / "hands.npz")["joints"], 2, axis=0)).mean() for name in ("smooth", "raw")]
+    assert bend[0] < 0.4 * bend[1]
+
+
+def test_no_hand_at_all_gives_empty_tables(tmp_path):
+    source = open_video(write_clip(tmp_path / "clip.mp4", 20))
+    result = process_video(predictor_of(Truth([[]] * 20)), source, tmp_path / "out", "fit")
+    assert result.record["tracks"] == []
+    assert len(np.load(tmp_path / "out" / "hands.npz")["frame"]) == 0
+    assert not (tmp_path / "out" / "hands.glb").exists()
+
+
+def test_frames_that_cannot_be_decoded_are_named_skipped_and_bridged(tmp_path, one_hand):
+    from PIL import Image
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for k, picture in enumerate(frames_of(24)):
+        Image.fromarray(picture).save(folder / f"{k}.png")
+    (folder / "7.png").write_bytes((folder / "7.png").read_bytes()[:60])
+    result = process_video(predictor_of(Truth(one_hand)), open_video(folder), tmp_path / "out", "fit")
+    (skipped,) = result.record["skipped_frames"]
+    assert skipped["frame"] == 7
+    assert "7.png" in skipped["reason"]
+    table = np.load(tmp_path / "out" / "hands.npz")
+    assert np.flatnonzero(~table["frame_decoded"]).tolist() == [7]
+    assert table["bridged"][table["frame"] == 7].tolist() == [True]
+    assert len(list(open_video(tmp_path / "out" / "annotated.mp4").frames())) == 24
+
+
+def test_a_full_disk_keeps_what_is_done_and_the_next_run_ends_as_an_undisturbed_one(tmp_path, one_hand, monkeypatch):
+    path = write_clip(tmp_path / "clip.mp4", 60)
+    process_video(predictor_of(Truth(one_hand)), open_video(path), tmp_path / "whole", "fit")
+    real, left = np.savez, [3]
+
+    def savez(*args, **arrays):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(*args, **arrays)
+
+    monkeypatch.setattr(np, "savez", savez)
+    with pytest.raises(VideoError, match=r"The disk is full\. What is done is kept"):
+        process_video(predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit")
+    monkeypatch.undo()
+    for module in (measure, finish, run):
+        monkeypatch.setattr(module, "SEGMENT_FRAMES", 16)
+    assert len(list((tmp_path / "out" / ".segments").glob("raw-*"))) == 3
+    truth = Truth(one_hand)
+    seen = []
+    detect, follow = truth.detect, truth.follow
+    truth.follow = lambda image, joints: seen.append(1) or follow(image, joints)
+    truth.detect = lambda image: seen.append(1) or detect(image)
+    process_video(predictor_of(truth), open_video(path), tmp_path / "out", "fit")
+    assert len(seen) < 20  # only the last segment was measured again
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_another_run_in_the_folder_is_not_mixed_in(tmp_path, one_hand, monkeypatch):
+    path = write_clip(tmp_path / "clip.mp4", 20)
+    monkeypatch.setattr(run, "_write_files", lambda *args: pytest.fail("stop"))
+    with pytest.raises(pytest.fail.Exception):
+        process_video(predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit")
+    config = VideoConfig(K=K, smoothing=SmoothConfig(span=None))
+    with pytest.raises(VideoError, match="another camera, smoothing"):
+        process_video(predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit", config)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.video.conftest import *
+from occhand.video import finish, measure, run
+from occhand.video.frames import open_video
+for module in (measure, finish, run):
+    module.SEGMENT_FRAMES = 16
+torch.set_num_threads(1)
+truth = Truth([[hand] for hand in moving_hand(60)])
+say = lambda *stage: print(*stage, flush=True)
+run.process_video(predictor_of(truth), open_video(Path(sys.argv[1])), Path(sys.argv[2]), "fit", progress=say)
+"""
+
+
+@pytest.mark.parametrize("moment", ["Finding hands 37", "Drawing 21"])
+def test_a_killed_run_goes_on_to_the_same_result(tmp_path, moment):
+    path = write_clip(tmp_path / "clip.mp4", 60)
+    command = [sys.executable, "-c", KILLED, str(path)]
+    environment = {**os.environ, "PYTHONPATH": "."}
+    subprocess.run([*command, tmp_path / "whole"], env=environment, check=True, capture_output=True)
+    with subprocess.Popen([*command, tmp_path / "out"], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith(moment):
+                time.sleep(0.002)
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "out" / "video.json").exists()
+    subprocess.run([*command, tmp_path / "out"], env=environment, check=True, capture_output=True)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert {file.name for file in (tmp_path / "out").iterdir()} - {"hands.parquet"} == FILES
