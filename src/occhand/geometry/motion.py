@@ -62,11 +62,11 @@ def smooth_quaternions(
     near = turns[window.rows]  # n m joints 4
     near = np.where((near * turns[:, None]).sum(-1, keepdims=True) < 0, -near, near)
     mean = _unit((window.kernel * weights[window.rows])[..., None, None] * near, axis=1)
-    tangents = _log(_multiply(_conjugate(mean)[:, None], near))
+    tangents = rotation_vectors(_multiply(_conjugate(mean)[:, None], near))
     first = window.fit(tangents, weights[window.rows][..., None])
-    residual = np.linalg.norm(_log(_multiply(_conjugate(_multiply(mean, _exp(first))), turns)), axis=-1)
+    residual = np.linalg.norm(rotation_vectors(_multiply(_conjugate(_multiply(mean, from_rotation_vectors(first))), turns)), axis=-1)
     second = window.fit(tangents, weights[window.rows][..., None] * window.say(residual))
-    return _multiply(mean, _exp(second))
+    return _multiply(mean, from_rotation_vectors(second))
 
 
 def interpolate_rotations(
@@ -74,7 +74,7 @@ def interpolate_rotations(
 ) -> Float[np.ndarray, "n joints 3 3"]:
     """Between two rotations the shortest way at even speed; shares 0 and 1 give the two themselves."""
     start, end = quaternions(first), quaternions(last)
-    return matrices(_multiply(start, _exp(shares[:, None, None] * _log(_multiply(_conjugate(start), end)))))
+    return matrices(_multiply(start, from_rotation_vectors(shares[:, None, None] * rotation_vectors(_multiply(_conjugate(start), end)))))
 
 
 def quaternions(rotations: Float[np.ndarray, "*batch 3 3"]) -> Float[np.ndarray, "*batch 4"]:
@@ -104,6 +104,21 @@ def matrices(turns: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch 
         [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
     ]
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def rotation_vectors(turns: Float[np.ndarray, "*batch 4"]) -> Float[np.ndarray, "*batch 3"]:
+    """Axis times angle of unit quaternions, the shorter way round."""
+    q = np.where(turns[..., :1] < 0, -turns, turns)
+    sine = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
+    factor = np.where(sine > _TANGENT_EPSILON, 2 * np.arctan2(sine, q[..., :1]) / np.maximum(sine, _TANGENT_EPSILON), 2.0)
+    return factor * q[..., 1:]
+
+
+def from_rotation_vectors(v: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 4"]:
+    """Unit quaternions (w, x, y, z) of axis times angle, radians."""
+    angle = np.linalg.norm(v, axis=-1, keepdims=True)
+    factor = np.where(angle > _TANGENT_EPSILON, np.sin(angle / 2) / np.maximum(angle, _TANGENT_EPSILON), 0.5)
+    return np.concatenate([np.cos(angle / 2), factor * v], axis=-1)
 
 
 class _Window:
@@ -158,17 +173,3 @@ def _multiply(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     a, u, b, v = p[..., :1], p[..., 1:], q[..., :1], q[..., 1:]
     w = a * b - (u * v).sum(-1, keepdims=True)
     return np.concatenate([w, a * v + b * u + np.cross(u, v)], axis=-1)
-
-
-def _log(q: np.ndarray) -> np.ndarray:
-    """Axis times angle of a unit quaternion, the shorter way round."""
-    q = np.where(q[..., :1] < 0, -q, q)
-    sine = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
-    factor = np.where(sine > _TANGENT_EPSILON, 2 * np.arctan2(sine, q[..., :1]) / np.maximum(sine, _TANGENT_EPSILON), 2.0)
-    return factor * q[..., 1:]
-
-
-def _exp(v: np.ndarray) -> np.ndarray:
-    angle = np.linalg.norm(v, axis=-1, keepdims=True)
-    factor = np.where(angle > _TANGENT_EPSILON, np.sin(angle / 2) / np.maximum(angle, _TANGENT_EPSILON), 0.5)
-    return np.concatenate([np.cos(angle / 2), factor * v], axis=-1)
