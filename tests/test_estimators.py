@@ -46,7 +46,7 @@ def test_handoccnet_needs_only_a_box_and_its_own_joints_place_it(networks, files
     assert (hand.keypoint_source, hand.estimator) == ("handoccnet", "HandOccNet, placed by its own 2D joints")
     output = networks["handoccnet-open-s"](predictor.estimator._prepare([view(example_image, example_hand)])[0])
     np.testing.assert_allclose(hand.vertices - hand.translation, output.vertices[0].detach().numpy(), atol=1e-5)
-    np.testing.assert_allclose(hand.betas, output.betas[0].detach().numpy(), atol=1e-6)
+    np.testing.assert_allclose(hand.betas, output.betas[0].detach().numpy(), atol=1e-5)
 
 
 def test_refinement_moves_the_hand_onto_the_joints(files, example_image, example_hand):

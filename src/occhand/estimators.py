@@ -23,6 +23,8 @@ from occhand.models.config import HandGCATConfig
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.inspection import inspect
+from occhand.runtimes.network import ReadyNetwork
+from occhand.runtimes.onnx_graph import network_digest
 from occhand.types import Camera, ModelInput, ModelOutput
 
 BOX_EXPANSION = 1.5
@@ -98,14 +100,22 @@ class NetworkEstimator:
     """HandOccNet or HandGCAT on the crop of each hand, then placed in the camera frame.
 
     Args:
-        model: In evaluation mode.
+        model: In evaluation mode; or one made ready for a runtime.
         refine: Move the network's hand towards the 2D joints by a few steps of the fit. Without it, the network's own 2D joints place
             its hand and nothing else changes, as in the released demo.
         joints_model: A HandOccNet whose 2D joints HandGCAT takes, as in its paper; None: those that come with the views.
+        plain: The network that a ready one was made from: it is looked into, and goes to another device in its place.
     """
 
-    def __init__(self, model: HandOccNet | HandGCAT, refine: bool = True, joints_model: HandOccNet | None = None) -> None:
+    def __init__(
+        self,
+        model: HandOccNet | HandGCAT | ReadyNetwork,
+        refine: bool = True,
+        joints_model: HandOccNet | ReadyNetwork | None = None,
+        plain: HandOccNet | HandGCAT | None = None,
+    ) -> None:
         self.hand, self._model, self._refine, self._joints_model = model.hand, model, refine, joints_model
+        self._plain = model if plain is None and not isinstance(model, ReadyNetwork) else plain
         self.needs_keypoints = isinstance(model.config, HandGCATConfig) and joints_model is None
 
     @torch.no_grad()
@@ -125,7 +135,8 @@ class NetworkEstimator:
     @property
     def description(self) -> str:
         """The network, and what places its hand."""
-        return f"{type(self._model).__name__}, {'refined by the fit to 2D joints' if self._refine else 'placed by its own 2D joints'}"
+        name = self._model.title if isinstance(self._model, ReadyNetwork) else type(self._model).__name__
+        return f"{name}, {'refined by the fit to 2D joints' if self._refine else 'placed by its own 2D joints'}"
 
     @property
     def has_joints_model(self) -> bool:
@@ -133,29 +144,39 @@ class NetworkEstimator:
         return self._joints_model is not None
 
     def to(self, device: str | torch.device) -> NetworkEstimator:
-        """Run the networks on this device; the hand stays on the CPU, where hands are placed."""
+        """Run the networks on this device; the hand stays on the CPU, where hands are placed.
+
+        Raises:
+            ValueError: Networks made ready for a runtime, which run on the CPU, and no plain one to take their place.
+        """
         self.hand = copy.deepcopy(self.hand).to("cpu")
+        if torch.device(device).type != "cpu":
+            if self._plain is None or isinstance(self._joints_model, ReadyNetwork):
+                raise ValueError(f"An exported network runs on the CPU, not on {device}. Name the weights that it was exported from.")
+            self._model = self._plain
         for model in (self._model, self._joints_model):
-            if model is not None:
+            if isinstance(model, HandOccNet | HandGCAT):
                 model.to(device)
         return self
 
     def identity(self) -> str:
-        """A digest of all that decides what it says of a picture: networks, weights, hand, refinement."""
-        digest = hashlib.sha256(f"{self._refine} {next(self._model.parameters()).device.type}".encode())
+        """A digest of all that decides what it says of a picture: networks, weights, hand, refinement, what runs them."""
+        digest = hashlib.sha256(f"{self._refine}".encode())
         digest.update(self.hand.v_template.cpu().numpy().tobytes())
         for model in (self._model, self._joints_model):
-            if model is not None:
-                digest.update(f"{model.config}".encode())
-                for name, value in model.state_dict().items():
-                    digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+            if isinstance(model, ReadyNetwork):
+                digest.update(f"{model.digest} {model.runtime} {model.precision}".encode())
+            elif model is not None:
+                digest.update(f"{network_digest(model)} {next(model.parameters()).device.type}".encode())
         return digest.hexdigest()
 
     @torch.no_grad()
     def look_inside(self, view: HandView) -> tuple[UInt8[np.ndarray, "size size 3"], dict[str, Float[np.ndarray, "_ _"]]]:
         """The crop of a hand, and the network's maps over it by name: HandOccNet's Figures 4 and 7, and the same of HandGCAT."""
+        if self._plain is None:
+            raise ValueError("An exported network has no maps to show. Name the weights that it was exported from.")
         inputs, _, _ = self._prepare([view])
-        inside = inspect(self._model, inputs)
+        inside = inspect(self._plain, inputs)
         maps = {} if inside.necessity is None else {"necessity": inside.necessity}
         maps |= {f"norm: {name}": norm for name, norm in inside.feature_norms.items()}
         if inside.necessity is not None:
@@ -183,8 +204,10 @@ class NetworkEstimator:
         return ModelInput(image, joints_crop), crop_from_img, keypoints
 
 
-def _run(model: HandOccNet | HandGCAT, inputs: ModelInput) -> ModelOutput:
+def _run(model: HandOccNet | HandGCAT | ReadyNetwork, inputs: ModelInput) -> ModelOutput:
     """The network's output on the CPU, wherever the network is; placing and fitting a few hands is quicker there."""
+    if isinstance(model, ReadyNetwork):
+        return model(inputs)
     device = next(model.parameters()).device
     image, joints_crop = inputs
     output = model(ModelInput(image.to(device), None if joints_crop is None else joints_crop.to(device)))

@@ -20,9 +20,12 @@ from occhand.geometry.rotation import mirror_rotation
 from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.image_io import load_image
 from occhand.models.checkpoint import load_checkpoint, load_released
+from occhand.models.config import family_of
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.result import HandMesh
+from occhand.runtimes.choice import Precision, RuntimeChoice, resolve
+from occhand.runtimes.network import EXPORTED_SUFFIXES, ReadyNetwork, load_exported, make_ready
 from occhand.types import Camera, Side
 
 _log = logging.getLogger(__name__)
@@ -48,35 +51,45 @@ class Predictor:
         hand: str | os.PathLike[str] | None = None,
         refine: bool = True,
         joints_from: str | os.PathLike[str] | None = None,
+        runtime: RuntimeChoice | None = None,
+        precision: Precision | None = None,
     ) -> Predictor:
         """A predictor by the name of its estimator or a file of weights.
 
         Args:
-            name: `fit` (the hand model fitted to 2D joints, nothing learned), a `.safetensors` file of ours, or a snapshot of the
-                authors of HandOccNet or HandGCAT (`.pth.tar`).
+            name: `fit` (the hand model fitted to 2D joints, nothing learned), a `.safetensors` file of ours, a snapshot of the authors
+                of HandOccNet or HandGCAT (`.pth.tar`), or a network that `occhand export` wrote (`.onnx`, `.xml`).
             hand: `open` (ours), `mano` (yours, converted before) or a MANO_RIGHT.pkl; None: the one that the weights name or hold, the
                 open hand for the fit.
             refine: Let the fit move a network's hand towards the 2D joints.
             joints_from: Weights of a HandOccNet whose 2D joints HandGCAT takes; None: the detector's, or those given.
+            runtime: What runs the networks: `torch`, `compile`, `onnx`, `openvino`, or `auto`, the quickest there is. None: PyTorch
+                for weights, `auto` for an exported network.
+            precision: `fp32`, `bf16` or `int8`, where runtime and processor have it; None: fp32, or an exported network's own.
 
         Raises:
             ValueError: Unknown name; files that hold something else; options that do not go together.
             FileNotFoundError: Missing weights or hand file.
+            ImportError: The runtime is not installed.
         """
+        if runtime:
+            resolve(runtime, precision or "fp32")
         layer = None if hand is None else load_hand(hand)
         if name == "fit":
             if joints_from is not None:
                 raise ValueError(
                     "Joints from HandOccNet are for HandGCAT; the fit takes the detector's. Name HandGCAT's weights as the model."
                 )
+            if runtime or precision:
+                raise ValueError("The fit is no network: runtime and precision are for weights. Name a network's weights as the model.")
             return cls(FitEstimator(layer or load_hand("open")))
-        model = _load_weights(name, layer)
-        joints_model = None if joints_from is None else _load_weights(joints_from, layer)
-        if joints_model is not None and not (isinstance(joints_model, HandOccNet) and isinstance(model, HandGCAT)):
+        model, plain = _load_network(name, layer, runtime, precision)
+        joints_model = None if joints_from is None else _load_network(joints_from, layer, runtime, precision)[0]
+        if joints_model is not None and (family_of(joints_model.config), family_of(model.config)) != ("handoccnet", "handgcat"):
             raise ValueError(
                 "2D joints go from a HandOccNet to a HandGCAT: name HandGCAT's weights as the model, HandOccNet's for the joints."
             )
-        return cls(NetworkEstimator(model, refine, joints_model if isinstance(joints_model, HandOccNet) else None))
+        return cls(NetworkEstimator(model, refine, joints_model, plain))
 
     def __call__(
         self,
@@ -242,13 +255,22 @@ def _as_picture(image: str | os.PathLike[str] | np.ndarray) -> UInt8[np.ndarray,
     return image
 
 
-def _load_weights(name: str | os.PathLike[str], hand: HandLayer | None) -> HandOccNet | HandGCAT:
-    """A network from a file of ours or a snapshot of the authors."""
+def _load_network(
+    name: str | os.PathLike[str], hand: HandLayer | None, runtime: RuntimeChoice | None, precision: Precision | None
+) -> tuple[ReadyNetwork, HandOccNet | HandGCAT | None]:
+    """A network from a file of ours or a snapshot of the authors, ready to run, and as it is where the file has it."""
     path = Path(name)
+    if path.suffix in EXPORTED_SUFFIXES:
+        return load_exported(path, runtime or "auto", precision, hand), None
     if path.suffix == ".safetensors":
-        return load_checkpoint(path, hand)
-    if path.suffix in (".tar", ".pth", ".pt"):
-        return load_released(path, hand)
-    near = difflib.get_close_matches(str(name), ("fit",), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"Unknown model {str(name)!r}; expected 'fit', a .safetensors file or an authors' snapshot (.pth.tar).{hint}")
+        plain = load_checkpoint(path, hand)
+    elif path.suffix in (".tar", ".pth", ".pt"):
+        plain = load_released(path, hand)
+    else:
+        near = difflib.get_close_matches(str(name), ("fit",), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"Unknown model {str(name)!r}; expected 'fit', a .safetensors file, an authors' snapshot (.pth.tar) or an exported network "
+            f"(.onnx, .xml).{hint}"
+        )
+    return make_ready(plain, runtime or "torch", precision or "fp32"), plain
