@@ -63,7 +63,8 @@ class Camera:
 
 @dataclass(frozen=True)
 class Occlusion:
-    """What hides a hand, exactly; only rendered data can know it. Each array is aligned with the sample's joints, vertices or pixels."""
+    """What hides a hand, exactly; only rendered data can know it. Each array is aligned with the sample's joints, vertices or pixels, or
+    empty where only joints were read."""
 
     joints_by_self: np.ndarray
     """(21,) bool: hidden behind another part of the same hand."""
@@ -117,9 +118,10 @@ class ModelInput(NamedTuple):
     """What a network takes. (A tuple, so that torch.export, data loaders and device moves see through it.)"""
 
     image: Float[Tensor, "B 3 H W"]
-    """Square crops, RGB, 0..1."""
+    """Square crops, RGB, 0..1. All black means no picture, for networks whose config says `inputs_may_miss`."""
     joints_crop: Float[Tensor, "B 21 2"] | None = None
-    """2D joints given to HandGCAT, 0..1 over the crop, house order; never the training target."""
+    """2D joints given to HandGCAT, 0..1 over the crop, house order; never the training target. NaN marks a joint that is not known, for
+    networks whose config says `inputs_may_miss`."""
 
 
 class ModelOutput(NamedTuple):
@@ -139,6 +141,11 @@ class ModelOutput(NamedTuple):
     """Global transform of each MANO joint; the translation is the posed joint."""
     heatmaps: Float[Tensor, "B 21 h w"]
     """A distribution over the crop per joint."""
+    joint_sigma: Float[Tensor, "B 21"] | None = None
+    """How far off each joint may be: standard deviation along each axis, metres, where truth and output have the same mean joint. None
+    for networks that do not say."""
+    joint_visibility: Float[Tensor, "B 21"] | None = None
+    """Probability that nothing hides the joint, 0..1. None for networks that do not say."""
 
 
 class ModelTarget(NamedTuple):

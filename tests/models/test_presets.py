@@ -41,7 +41,7 @@ def test_models_are_listed_with_their_cost():
     for net, gmacs in GMACS.items():
         assert models[net].gmacs == pytest.approx(gmacs, abs=0.02)
         assert models[net].parameters == sum(PARAMETERS[net].values())
-    assert models["handoccnet-open-s"].input_size == 128
+    assert models["handoccnet-open-s"].input_size == 64
     assert all(model.parameters * 2 < 25e6 for name, model in models.items() if name.endswith("open-s"))  # bundled in half precision
 
 
@@ -54,9 +54,14 @@ def both_ways(model, inputs):
     """One step of training must reach every weight."""
     model.train()
     output = model(inputs)
-    sum(part.square().sum() for part in output).backward()
+    sum(part.square().sum() for part in output if part is not None).backward()
     unreached = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert unreached == []
+
+
+def equal(output, expected):
+    """Number by number; what one network does not say the other must not say."""
+    return all(a is b if a is None or b is None else torch.equal(a, b) for a, b in zip(output, expected, strict=True))
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -71,7 +76,7 @@ def test_runs_both_ways_and_comes_back_bit_equal(name, tmp_path, open_hand):
     save_checkpoint(model, tmp_path / "m.safetensors", data="none", licence="none")
     loaded = load_checkpoint(tmp_path / "m.safetensors")
     assert loaded.config == config
-    assert all(torch.equal(a, b) for a, b in zip(loaded(inputs), expected, strict=True))
+    assert equal(loaded(inputs), expected)
 
 
 ONE_PER_FAMILY = ("handoccnet", "handgcat-paper")
@@ -89,6 +94,8 @@ def test_exports_with_any_batch(name, open_hand):
     for size in (1, 3):
         inputs = small_inputs(config, size)
         for eager, mine in zip(model(inputs), exported(inputs), strict=True):
+            if eager is None:
+                continue
             torch.testing.assert_close(mine, eager, atol=1e-5, rtol=1e-5)
 
 
@@ -101,7 +108,7 @@ def test_full_size(name, tmp_path, open_hand):
     both_ways(model, inputs)
     expected = model.eval()(inputs)
     save_checkpoint(model, tmp_path / "m.safetensors", data="none", licence="none")
-    assert all(torch.equal(a, b) for a, b in zip(load_checkpoint(tmp_path / "m.safetensors")(inputs), expected, strict=True))
+    assert equal(load_checkpoint(tmp_path / "m.safetensors")(inputs), expected)
 
 
 def test_training_starts_as_released(open_hand):

@@ -30,9 +30,9 @@ class Trunk(nn.Module):
         self.register_buffer("image_mean", torch.tensor(_IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(_IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.resnet = ResNet(config.trunk, config.trunk_width, config.trunk_activation)
-        self.pyramid = FeaturePyramid(self.resnet.stage_channels, config.channels)
+        self.pyramid = FeaturePyramid(self.resnet.stage_channels, config.channels, config.pyramid_finest)
         self.smooth = nn.Conv2d(config.channels, config.channels, 3, padding=1)
-        self.pool = nn.AvgPool2d(config.input_size // 4 // config.map_size)
+        self.pool = nn.AvgPool2d(config.input_size // config.pyramid_stride // config.map_size)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """The feature map of a crop with values 0..1."""
@@ -45,10 +45,10 @@ class Trunk(nn.Module):
 class FeaturePyramid(nn.Module):
     """Feature pyramid network (Lin et al., CVPR 2017), top down to the finest map; linear throughout."""
 
-    def __init__(self, stage_channels: list[int], channels: int) -> None:
+    def __init__(self, stage_channels: list[int], channels: int, finest: Literal["c2", "c3"]) -> None:
         super().__init__()
         c2, c3, c4, c5 = stage_channels
-        self.lateral2 = nn.Conv2d(c2, channels, 1)
+        self.lateral2 = nn.Conv2d(c2, channels, 1) if finest == "c2" else None
         self.lateral3 = nn.Conv2d(c3, channels, 1)
         self.lateral4 = nn.Conv2d(c4, channels, 1)
         self.top = nn.Conv2d(c5, channels, 1)
@@ -56,9 +56,11 @@ class FeaturePyramid(nn.Module):
     def forward(
         self, c2: Float[Tensor, "B _ _ _"], c3: Float[Tensor, "B _ _ _"], c4: Float[Tensor, "B _ _ _"], c5: Float[Tensor, "B _ _ _"]
     ) -> Float[Tensor, "B C h w"]:
-        """The map p2 at the size of c2."""
+        """The map p2 at the size of c2, or p3 at that of c3."""
         p4 = _enlarged_to(self.top(c5), c4) + self.lateral4(c4)
         p3 = _enlarged_to(p4, c3) + self.lateral3(c3)
+        if self.lateral2 is None:
+            return p3
         return _enlarged_to(p3, c2) + self.lateral2(c2)
 
 

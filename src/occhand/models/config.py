@@ -37,6 +37,8 @@ class ModelConfig:
     """Channels of its stem; the stages have 1, 2, 4 and 8 times as many (times 4 more in a ResNet-50)."""
     trunk_activation: Literal["leaky_relu", "relu"] = "leaky_relu"
     """Released: LeakyReLU(0.01), although the ImageNet weights it starts from were trained under ReLU."""
+    pyramid_finest: Literal["c2", "c3"] = "c2"
+    """The finest stage in the feature pyramid. `c3` (ours) leaves out the costly quarter-size maps where `map_size` needs no more."""
     image_normalisation: Literal["none", "imagenet"] = "none"
     """Released: none; the ImageNet weights meet values of 0..1 without mean and deviation taken out."""
 
@@ -60,6 +62,15 @@ class ModelConfig:
     joints_from: Literal["chain", "regressor"] = "chain"
     """Released: the 16 posed joints of the kinematic chain. HandOccNet's text: joint regressor times mesh. Five tip vertices in both."""
 
+    lifter: Literal["none", "residual_mlp"] = "none"
+    """`residual_mlp` (ours): 2D joints alone give a hand, and what the paper's head says turns its joints further."""
+    lifter_width: int = 768
+    """Of its layers."""
+    lifter_blocks: int = 3
+    """Residual blocks in it."""
+    joint_heads: bool = False
+    """Whether the network also says how likely each joint is seen, and how far off it may be (ours)."""
+
     initialisation: Literal["released", "rest_pose"] = "released"
     """`released`: N(0, 0.001) for convolutions and N(0, 0.01) for linear layers after the trunk. `rest_pose`: PyTorch's own, and a pose
     head that starts at the rest pose (ours, for training from scratch)."""
@@ -69,11 +80,18 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
             _check_value(name, kind, getattr(self, name))
-        if self.input_size % (4 * self.map_size):
-            raise ValueError(f"input_size {self.input_size} is no multiple of 4 * map_size ({self.map_size}).")
+        if self.input_size % (self.pyramid_stride * self.map_size):
+            raise ValueError(f"input_size {self.input_size} is no multiple of {self.pyramid_stride} * map_size ({self.map_size}).")
+        if self.lifter != "none" and (self.pose_output != "rotation_6d" or not self.flat_hand_mean):
+            raise ValueError("A lifter needs pose_output 'rotation_6d' and flat_hand_mean true, since it gives rotations.")
         for name in ("hourglass_depth", "encoder_levels"):
             if self.map_size % 2 ** getattr(self, name):
                 raise ValueError(f"{name} {getattr(self, name)} halves a map of {self.map_size} pixels too often.")
+
+    @property
+    def pyramid_stride(self) -> int:
+        """Pixels of the crop per pixel of the pyramid's finest map."""
+        return 4 if self.pyramid_finest == "c2" else 8
 
     @property
     def rotation_numbers(self) -> int:
@@ -153,6 +171,11 @@ class HandGCATConfig(ModelConfig):
     """Paper: rescaled to -1..1, the range of the polynomials. Released (unused): not rescaled."""
     kgc_activation: Literal["none", "relu"] = "none"
     """Between layers. Released: none, so in evaluation KGC is one affine map. `relu` for the paper's is assumed."""
+
+    kgc_splat: bool = False
+    """Whether each joint's map gets a bump at the joint (ours): KGC's maps tell its place by their values everywhere, not by a place."""
+    inputs_may_miss: bool = False
+    """Whether the network was trained to do without some 2D joints (NaN) and without the picture (a black crop) (ours)."""
 
     cat_blocks: int = 2
     """Table V has 1 to 3."""

@@ -40,6 +40,12 @@ class HandGCAT(nn.Module):
         """The layer that makes the mesh."""
         return self.regressor.mano_head.hand
 
+    def fuse(self) -> HandGCAT:
+        """A copy for inference that does less work for the same numbers; see `occhand.models.fuse`."""
+        from occhand.models.fuse import fuse  # it exchanges parts of this file
+
+        return fuse(self)
+
     def forward(self, inputs: ModelInput) -> ModelOutput:
         """The hand in each crop.
 
@@ -48,8 +54,10 @@ class HandGCAT(nn.Module):
         """
         check_input(inputs, self.config, check_values=not self.training)
         image = self.trunk(inputs.image)
+        if self.config.inputs_may_miss:
+            image = image * (inputs.image.amax((1, 2, 3), keepdim=True) > 0)
         pose = self.kgc(inputs.joints_crop)
-        return self.regressor(self.cat(image, pose))
+        return self.regressor(self.cat(image, pose), inputs.joints_crop)
 
 
 class KGC(nn.Module):
@@ -60,7 +68,8 @@ class KGC(nn.Module):
         self.map_size, pixels = config.map_size, config.map_size**2
         # Released: 1024, 2048, 2048, 1024 features after its four layers; other depths are assumed to follow it.
         hidden = [pixels, *[2 * pixels] * (config.kgc_layers - 2)]
-        widths = pairwise([2, *hidden[: config.kgc_layers - 1], pixels])
+        self.may_miss, self.splats = config.inputs_may_miss, config.kgc_splat
+        widths = pairwise([3 if self.may_miss else 2, *hidden[: config.kgc_layers - 1], pixels])
         is_graph = config.kgc == "graph"
         self.layers = nn.ModuleList(GraphLayer(*pair, config) if is_graph else nn.Linear(*pair) for pair in widths)
         self.activation = nn.Identity() if is_graph and config.kgc_activation == "none" else nn.ReLU()
@@ -68,9 +77,19 @@ class KGC(nn.Module):
     def forward(self, joints_crop: Float[Tensor, "B 21 2"]) -> Float[Tensor, "B 21 h w"]:
         """The joints' maps."""
         x = joints_crop
+        if self.may_miss:
+            known = joints_crop.isfinite().all(-1, keepdim=True)
+            x = torch.cat([torch.where(known, joints_crop, 0.0), known.to(joints_crop)], dim=-1)
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
-        return self.layers[-1](x).unflatten(2, (self.map_size, self.map_size))
+        maps = self.layers[-1](x).unflatten(2, (self.map_size, self.map_size))
+        return maps + self._bumps(joints_crop) if self.splats else maps
+
+    def _bumps(self, joints_crop: Float[Tensor, "B 21 2"]) -> Float[Tensor, "B 21 h w"]:
+        """A Gaussian of one pixel's width at each joint; nothing where the joint is not known."""
+        centres = (torch.arange(self.map_size, device=joints_crop.device, dtype=joints_crop.dtype) + 0.5) / self.map_size
+        along_x, along_y = (torch.exp(-0.5 * (self.map_size * (joints_crop[..., k, None] - centres)).square()) for k in (0, 1))
+        return (along_y[..., :, None] * along_x[..., None, :]).nan_to_num(0.0)
 
 
 class GraphLayer(nn.Module):

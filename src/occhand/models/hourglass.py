@@ -86,6 +86,7 @@ class HeatmapHead(nn.Module):
     def forward(self, features: Float[Tensor, "B C h w"]) -> Heatmaps:
         """Heat maps and their soft-argmax."""
         features = self.project(self.refine(self.hourglass(features)))
-        probabilities = self.softmax(self.sharpness * self.score(features).flatten(2))
+        logits = self.score(features).flatten(2).to(self.sharpness.dtype)  # under autocast: places need more than bf16's 8 bits
+        probabilities = self.softmax(self.sharpness * logits)
         joints_crop = torch.stack([(probabilities * self.column).sum(-1), (probabilities * self.row).sum(-1)], dim=-1)
         return Heatmaps(joints_crop, probabilities.unflatten(2, features.shape[-2:]), features)

@@ -36,7 +36,7 @@ def check_input(inputs: ModelInput, config: ModelConfig, check_values: bool) -> 
         if not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):  # NaN fails both
             raise ValueError(f"The image has values from {low:g} to {high:g}, expected 0..1 (RGB divided by 255, no mean taken out).")
     if isinstance(config, HandGCATConfig):
-        _check_joints(inputs, check_values)
+        _check_joints(inputs, check_values and not config.inputs_may_miss)
 
 
 def _check_joints(inputs: ModelInput, check_values: bool) -> None:

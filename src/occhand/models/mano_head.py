@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,8 +13,10 @@ from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from occhand.hand.hand_layer import HandLayer
 from occhand.hand.skeleton import HOUSE_FROM_HO3D, MANO_JOINT_NAMES, NUM_BETAS
 from occhand.models.backbone import NEGATIVE_SLOPE
-from occhand.models.config import ModelConfig
+from occhand.models.config import HandGCATConfig, ModelConfig
 from occhand.models.hourglass import NUM_JOINTS, HeatmapHead, Heatmaps, PreActivation
+from occhand.models.joint_heads import JointHeads
+from occhand.models.lifter import LiftedHand, Lifter, heatmap_evidence
 from occhand.types import ModelOutput
 
 NUM_ROTATIONS = len(MANO_JOINT_NAMES)
@@ -24,13 +28,18 @@ class Regressor(nn.Module):
     def __init__(self, config: ModelConfig, hand: HandLayer) -> None:
         super().__init__()
         self.heatmap_head = HeatmapHead(config)
+        self.lifter = None if config.lifter == "none" else Lifter(config, takes_joints=isinstance(config, HandGCATConfig))
         self.encoder = Encoder(config)
         self.mano_head = ManoHead(config, hand)
 
-    def forward(self, features: Float[Tensor, "B C h w"]) -> ModelOutput:
-        """The hand seen in a feature map."""
+    def forward(self, features: Float[Tensor, "B C h w"], joints_crop: Float[Tensor, "B 21 2"] | None = None) -> ModelOutput:
+        """The hand seen in a feature map; `joints_crop` are the 2D joints that the network was given, for a lifter."""
         heatmaps = self.heatmap_head(features)
-        return self.mano_head(self.encoder(features, heatmaps), heatmaps)
+        lifted = None
+        if self.lifter is not None:
+            with full_precision(features):
+                lifted = self.lifter(heatmap_evidence(heatmaps, joints_crop))
+        return self.mano_head(self.encoder(features, heatmaps), heatmaps, lifted)
 
 
 class Encoder(nn.Module):
@@ -67,19 +76,39 @@ class ManoHead(nn.Module):
     def __init__(self, config: ModelConfig, hand: HandLayer) -> None:
         super().__init__()
         wide, narrow = config.head_widths
+        has_lifter = config.lifter != "none"
+        self.norm = nn.LayerNorm(config.encoded_numbers) if has_lifter else nn.Identity()
+        numbers = config.encoded_numbers + (config.lifter_width if has_lifter else 0)
         self.hidden = nn.Sequential(
-            nn.Linear(config.encoded_numbers, wide), nn.LeakyReLU(NEGATIVE_SLOPE), nn.Linear(wide, narrow), nn.LeakyReLU(NEGATIVE_SLOPE)
+            nn.Linear(numbers, wide), nn.LeakyReLU(NEGATIVE_SLOPE), nn.Linear(wide, narrow), nn.LeakyReLU(NEGATIVE_SLOPE)
         )
         self.pose = nn.Linear(narrow, NUM_ROTATIONS * config.rotation_numbers)
         self.shape = nn.Linear(narrow, NUM_BETAS)
+        self.joint_heads = JointHeads(config) if config.joint_heads else None
         self.pose_output, self.flat_hand_mean, self.joints_from = config.pose_output, config.flat_hand_mean, config.joints_from
         self.hand = hand
 
-    def forward(self, encoded: Float[Tensor, "B encoded"], heatmaps: Heatmaps) -> ModelOutput:
-        """The posed hand; `heatmaps` pass through to the output."""
-        hidden = self.hidden(encoded)
-        raw, betas = self.pose(hidden).unflatten(1, (NUM_ROTATIONS, -1)), self.shape(hidden)
-        if self.pose_output == "rotation_6d":
+    def forward(self, encoded: Float[Tensor, "B encoded"], heatmaps: Heatmaps, lifted: LiftedHand | None = None) -> ModelOutput:
+        """The posed hand, turned further from the lifted one if there is one; `heatmaps` pass through to the output."""
+        encoded = self.norm(encoded)
+        hidden = self.hidden(encoded if lifted is None else torch.cat([encoded, lifted.hidden.to(encoded)], dim=1))
+        numbers, betas = self.pose(hidden), self.shape(hidden)
+        reports = None if self.joint_heads is None else self.joint_heads(heatmaps, hidden)
+        with full_precision(encoded):
+            dtype = self.pose.weight.dtype
+            output = self._pose_hand(numbers.to(dtype).unflatten(1, (NUM_ROTATIONS, -1)), betas.to(dtype), heatmaps, lifted)
+        if reports is None:
+            return output
+        return output._replace(joint_sigma=reports.sigma.to(dtype), joint_visibility=reports.visibility.to(dtype))
+
+    def _pose_hand(
+        self, raw: Float[Tensor, "B 16 numbers"], betas: Float[Tensor, "B 10"], heatmaps: Heatmaps, lifted: LiftedHand | None
+    ) -> ModelOutput:
+        if lifted is not None:
+            # Added to the six numbers, a correction would do less the longer they have grown; a rotation turns by what it says.
+            rotations = sixd_to_matrix(lifted.sixd) @ sixd_to_matrix(raw)
+            pose, betas = matrix_to_axis_angle(rotations).flatten(1), lifted.betas + betas
+        elif self.pose_output == "rotation_6d":
             rotations = sixd_to_matrix(raw)
             pose = matrix_to_axis_angle(rotations).flatten(1)
         else:
@@ -101,3 +130,10 @@ class ManoHead(nn.Module):
     def _regressed_joints(self, vertices: Float[Tensor, "B V 3"]) -> Float[Tensor, "B 21 3"]:
         tips = vertices[:, list(self.hand.tip_ids)]
         return torch.cat([self.hand.J_regressor @ vertices, tips], dim=1)[:, list(HOUSE_FROM_HO3D)]
+
+
+def full_precision(features: Tensor) -> AbstractContextManager[object]:
+    """Leave autocast, if it is on: bf16 has steps of a millimetre or two at the length of a hand."""
+    kind = features.device.type
+    is_on = kind != "meta" and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if is_on else nullcontext()

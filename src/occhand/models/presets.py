@@ -61,19 +61,23 @@ _HANDGCAT_PAPER = HandGCATConfig(
     cat_output="conv",
 )
 _SMALL: dict[str, Any] = {
-    "input_size": 128,
-    "map_size": 16,
-    "channels": 128,
+    "input_size": 64,
+    "map_size": 8,
+    "channels": 64,
     "trunk": "resnet18",
     "trunk_width": 32,
-    "hourglass_depth": 3,
-    "encoder_channels": 128,
-    "encoder_levels": 3,
-    "head_widths": (512, 512),
+    "pyramid_finest": "c3",
+    "hourglass_depth": 2,
+    "encoder_channels": 64,
+    "encoder_levels": 2,
+    "head_widths": (512, 256),
+    "lifter": "residual_mlp",
+    "joint_heads": True,
     "initialisation": "rest_pose",
     "embedding_std": 0.02,
     "flat_hand_mean": True,
 }
+_SMALL_HANDGCAT: dict[str, Any] = _SMALL | {"kgc_splat": True, "inputs_may_miss": True, "kgc_layers": 3}
 
 PRESETS: dict[str, Preset] = {
     "handoccnet": Preset(_HANDOCCNET, "HandOccNet as released; Table 1 FIT + SET, 2 softmax + sigmoid, 3 none, 4 SET"),
@@ -102,8 +106,11 @@ PRESETS: dict[str, Preset] = {
     "handgcat-plain-transformers": Preset(replace(_HANDGCAT, cat_order="image_only"), "HandGCAT Table V, two plain transformers"),
     "handgcat-cat-1": Preset(replace(_HANDGCAT, cat_blocks=1), "HandGCAT Table V, one CAT block"),
     "handgcat-cat-3": Preset(replace(_HANDGCAT, cat_blocks=3), "HandGCAT Table V, three CAT blocks"),
-    "handoccnet-open-s": Preset(replace(_HANDOCCNET, **_SMALL), "none: ours, narrow, for synthetic training"),
-    "handgcat-open-s": Preset(replace(_HANDGCAT, **_SMALL), "none: ours, narrow, for synthetic training"),
+    "handoccnet-open-s": Preset(
+        replace(_HANDOCCNET, **_SMALL, fit_depth=1, set_depth=1),
+        "none: ours, narrow, for synthetic training; attention as deep as the text says",
+    ),
+    "handgcat-open-s": Preset(replace(_HANDGCAT, **_SMALL_HANDGCAT), "none: ours, narrow, for synthetic training"),
 }
 
 

@@ -1,0 +1,249 @@
+"""The loss that our own small models are trained with, on rendered hands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from occhand.data.joint_errors import DetectorErrors
+from occhand.data.paint import Paint
+from occhand.data.transforms import TrainingCrop
+from occhand.geometry.camera import project
+from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, sixd_to_matrix
+from occhand.hand.hand_layer import HandLayer
+from occhand.models.handgcat import HandGCAT
+from occhand.models.handoccnet import HandOccNet
+from occhand.models.lifter import Evidence2D, Lifter
+from occhand.types import ModelInput, ModelOutput
+
+_HEATMAP_WIDTH = 0.8
+"""Standard deviation of a target heat map, in its pixels."""
+_MARGIN = 0.02
+"""Joints nearer to the border of the crop, or beyond it, have no heat map."""
+_NEAREST = 0.05
+"""Metres; what comes nearer to the camera is projected from here."""
+
+
+@dataclass(frozen=True)
+class OpenWeights:
+    """Of the terms; all but the last two are absolute errors."""
+
+    joints: float = 12.0
+    """Metres, relative to the wrist."""
+    articulation: float = 20.0
+    """Metres, relative to the wrist, after the true root rotation has replaced the network's: what Procrustes leaves, but for scale."""
+    vertices: float = 15.0
+    """Metres, relative to the wrist."""
+    rotations: float = 1.2
+    """Entries of the joints' rotation matrices."""
+    betas: float = 0.02
+    joints_crop: float = 5.0
+    """Parts of the crop."""
+    reprojection: float = 2.0
+    """Hand boxes; of the joints in 3D, with the wrist where it is."""
+    heatmaps: float = 0.1
+    """Cross entropy: the expected place alone teaches the image branch too slowly."""
+    visibility: float = 0.15
+    """Cross entropy."""
+    sigma: float = 0.02
+    """Negative log likelihood of the joints' errors, which it leaves as they are."""
+    lifter: float = 1.0
+    """Of the same terms on joint sets that have no picture."""
+
+
+class OpenLosses(NamedTuple):
+    """The terms, already weighted."""
+
+    joints: Float[Tensor, ""]
+    articulation: Float[Tensor, ""]
+    vertices: Float[Tensor, ""]
+    rotations: Float[Tensor, ""]
+    betas: Float[Tensor, ""]
+    reprojection: Float[Tensor, ""]
+    joints_crop: Float[Tensor, ""]
+    heatmaps: Float[Tensor, ""]
+    visibility: Float[Tensor, ""]
+    sigma: Float[Tensor, ""]
+    lifter: Float[Tensor, ""]
+
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        """Their sum."""
+        return torch.stack(list(self)).sum()
+
+
+class _HandTerms(NamedTuple):
+    """What a hand's pose, shape and joints cost; unweighted means."""
+
+    joints: Float[Tensor, ""]
+    articulation: Float[Tensor, ""]
+    vertices: Float[Tensor, ""]
+    rotations: Float[Tensor, ""]
+    betas: Float[Tensor, ""]
+    reprojection: Float[Tensor, ""]
+
+
+@dataclass(frozen=True)
+class OpenLoss:
+    """Runs the network on a painted batch and says how wrong it is. Networks must have a lifter and joint heads."""
+
+    weights: OpenWeights = field(default_factory=OpenWeights)
+    paint: Paint = field(default_factory=Paint)
+    black: float = 0.1
+    """Share of crops without a picture, so that HandGCAT knows what joints say alone."""
+    joint_sets: int = 256
+    """Per batch, without pictures, for the lifter: hands of the batch, turned any way."""
+
+    def __call__(
+        self, model: HandOccNet | HandGCAT, crop: TrainingCrop, joints_in: Float[Tensor, "B 21 2"] | None, generator: torch.Generator
+    ) -> OpenLosses:
+        """The loss of a batch.
+
+        Args:
+            model: In training mode.
+            crop: With plain pictures; they are painted over here, in one go.
+            joints_in: For HandGCAT.
+            generator: Of all that is random here.
+        """
+        crop = self.paint(crop, generator)
+        image = crop.image
+        if joints_in is not None:
+            is_black = torch.rand(len(image), generator=generator) < self.black
+            is_black &= joints_in.isfinite().flatten(1).any(1).to(is_black.device)  # nothing at all tells nothing
+            image = image * ~is_black.to(image.device)[:, None, None, None]
+        lifter = model.regressor.lifter
+        if lifter is None:
+            raise ValueError("This loss trains networks with a lifter, as the small open models are; for others use ReleasedLoss.")
+        output = model(ModelInput(image, joints_in))
+        has_picture = image.flatten(1).amax(1) > 0
+        w = self.weights
+        posed = hand_terms(output, crop, model.hand)
+        heatmaps, visibility = _picture_terms(output, crop, has_picture)
+        return OpenLosses(
+            **{name: getattr(w, name) * term for name, term in posed._asdict().items()},
+            joints_crop=w.joints_crop * (output.joints_crop - crop.joints_crop).abs().clamp(max=0.3).mean(),
+            heatmaps=w.heatmaps * heatmaps,
+            visibility=w.visibility * visibility,
+            sigma=w.sigma * _sigma_term(output, crop),
+            lifter=w.lifter * self.lifter_term(lifter, crop, model.hand, generator),
+        )
+
+    def lifter_term(self, lifter: Lifter, crop: TrainingCrop, hand: HandLayer, generator: torch.Generator) -> Float[Tensor, ""]:
+        """The hand's terms on the lifter alone, for joint sets drawn from the batch."""
+        sets = turned_hands(crop, self.joint_sets, generator)
+        evidence = drawn_evidence(sets, lifter.takes_joints, generator)
+        lifted = lifter(evidence)
+        terms = hand_terms(lifted_output(lifted.sixd, lifted.betas, hand), sets, hand)
+        return torch.stack([getattr(self.weights, name) * term for name, term in terms._asdict().items()]).sum()
+
+
+def hand_terms(output: ModelOutput, crop: TrainingCrop, hand: HandLayer) -> _HandTerms:
+    """Absolute errors of a posed hand; the target is the same hand layer's."""
+    with torch.no_grad():
+        rotations = hand.rotations_from_axis_angle(crop.pose)
+        truth = hand(rotations, crop.betas)
+    joints, true_joints = (posed.joints - posed.joints[:, :1] for posed in (output, truth))
+    vertices, true_vertices = (posed.vertices - posed.joints[:, :1] for posed in (output, truth))
+    turn = rotations[:, 0] @ output.rotations[:, 0].mT
+    return _HandTerms(
+        joints=(joints - true_joints).abs().mean(),
+        articulation=(joints @ turn.mT - true_joints).abs().mean(),
+        vertices=(vertices - true_vertices).abs().mean(),
+        rotations=(output.rotations - rotations).abs().mean(),
+        betas=(output.betas - crop.betas).abs().mean(),
+        reprojection=_reprojection_term(joints, crop),
+    )
+
+
+def _reprojection_term(joints_root: Float[Tensor, "B 21 3"], crop: TrainingCrop) -> Float[Tensor, ""]:
+    """In hand boxes, with the wrist at its true place; a joint that is a whole box off counts no more than that."""
+    joints = joints_root + crop.joints_cam[:, :1]
+    joints = torch.cat([joints[..., :2], joints[..., 2:].clamp_min(_NEAREST)], dim=-1)
+    true = project(crop.joints_cam, crop.K)
+    box = (true.amax(1) - true.amin(1)).amax(-1)[:, None, None]
+    return ((project(joints, crop.K) - true) / box).abs().clamp(max=1).mean()
+
+
+def _picture_terms(
+    output: ModelOutput, crop: TrainingCrop, has_picture: Float[Tensor, "B"] | Tensor
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Cross entropies of the heat maps and of visibility, where there is a picture and, for the first, the joint is inside of it."""
+    size = output.heatmaps.shape[-1]
+    centres = (torch.arange(size, device=output.heatmaps.device) + 0.5) / size
+    x, y = (torch.exp(-0.5 * ((crop.joints_crop[..., k, None] - centres) * size / _HEATMAP_WIDTH).square()) for k in (0, 1))
+    target = (y[..., :, None] * x[..., None, :]).flatten(2)
+    target = target / target.sum(-1, keepdim=True).clamp_min(1e-9)
+    is_inside = ((crop.joints_crop > _MARGIN) & (crop.joints_crop < 1 - _MARGIN)).all(-1) & has_picture[:, None]
+    entropy = -(target * output.heatmaps.flatten(2).clamp_min(1e-9).log()).sum(-1)
+    heatmaps = (entropy * is_inside).sum() / is_inside.sum().clamp_min(1)
+    if output.joint_visibility is None:
+        return heatmaps, torch.zeros_like(heatmaps)
+    chance = torch.where(crop.joints_visible, output.joint_visibility, 1 - output.joint_visibility)
+    surprise = -chance.clamp_min(1e-6).log() * has_picture[:, None]
+    return heatmaps, surprise.sum() / (21 * has_picture.sum().clamp_min(1))
+
+
+def _sigma_term(output: ModelOutput, crop: TrainingCrop) -> Float[Tensor, ""]:
+    """An exponential law for the distance, so that single bad joints do not decide; its mean is what sigma follows."""
+    if output.joint_sigma is None:
+        return output.joints.new_zeros(())
+    with torch.no_grad():
+        error = output.joints - output.joints.mean(1, keepdim=True) - (crop.joints_cam - crop.joints_cam.mean(1, keepdim=True))
+        distance = error.norm(dim=-1) / 3**0.5
+    return (output.joint_sigma.log() + distance / output.joint_sigma).mean() + 5  # of millimetres, hence about zero
+
+
+def turned_hands(crop: TrainingCrop, count: int, generator: torch.Generator) -> TrainingCrop:
+    """Hands of the batch again, without pictures, each turned any way about its middle and cut anew; random joints count as hidden."""
+    index = torch.randint(len(crop.betas), (count,), generator=generator)
+    device = crop.betas.device
+    turn = sixd_to_matrix(torch.randn(count, 6, generator=generator)).to(device)
+    joints, K, pose = (part[index.to(device)] for part in (crop.joints_cam, crop.K, crop.pose))
+    middle = joints.mean(1, keepdim=True)
+    joints = (joints - middle) @ turn.mT + middle
+    root = matrix_to_axis_angle(turn @ axis_angle_to_matrix(pose[:, :3]))
+    image_points = project(joints, K)
+    low, high = image_points.amin(1), image_points.amax(1)
+    side = 1.5 * (high - low).amax(-1, keepdim=True) * torch.exp(0.12 * torch.randn(count, 1, generator=generator).clamp(-2, 2)).to(device)
+    corner = (low + high) / 2 - side / 2 + 0.05 * side * torch.randn(count, 2, generator=generator).clamp(-2, 2).to(device)
+    size = K.new_ones(())
+    place = torch.zeros_like(K)
+    place[:, 0, 0] = place[:, 1, 1] = (size / side)[:, 0]
+    place[:, :2, 2] = -corner / side
+    place[:, 2, 2] = 1
+    per_finger = torch.rand(count, 1, 1, generator=generator) * torch.rand(count, 6, 1, generator=generator)
+    hidden = torch.rand(count, 6, 4, generator=generator) < per_finger * 1.2
+    return TrainingCrop(
+        image=crop.image.new_zeros(count, 3, 1, 1),
+        joints_crop=(image_points - corner[:, None]) / side[:, None],
+        joints_cam=joints,
+        joints_visible=~hidden.flatten(1)[:, 3:].to(device),
+        K=place @ K,
+        pose=torch.cat([root, pose[:, 3:]], dim=1),
+        betas=crop.betas[index.to(device)],
+        is_mirrored=crop.is_mirrored[index.to(device)],
+    )
+
+
+def drawn_evidence(crop: TrainingCrop, takes_joints: bool, generator: torch.Generator) -> Evidence2D:
+    """2D joints as heat maps and a detector could give them."""
+    cpu = crop._replace(joints_crop=crop.joints_crop.cpu(), joints_visible=crop.joints_visible.cpu())
+    own = DetectorErrors(visible=(0.01, 0.15), hidden_factor=(1.0, 3.0), missing=0, hidden_missing=0, none=0, gross=0.1)
+    joints = own(cpu, generator).clamp(0, 1)
+    error = (joints - cpu.joints_crop).abs().mean((1, 2), keepdim=True)
+    spread = (0.065**2 + (error * torch.exp(0.4 * torch.randn(joints.shape, generator=generator))).square()).sqrt()
+    given = DetectorErrors()(cpu, generator).to(crop.joints_crop) if takes_joints else None
+    return Evidence2D(joints.to(crop.joints_crop), spread.to(crop.joints_crop), given)
+
+
+def lifted_output(sixd: Float[Tensor, "B 16 6"], betas: Float[Tensor, "B 10"], hand: HandLayer) -> ModelOutput:
+    """The lifter's hand as if it were a network's; it has no picture, hence no maps."""
+    rotations = sixd_to_matrix(sixd)
+    posed = hand(rotations, betas)
+    nothing = sixd.new_zeros(len(sixd), 21, 2)
+    pose = matrix_to_axis_angle(rotations).flatten(1)
+    return ModelOutput(posed.vertices, posed.joints, nothing, rotations, betas, pose, posed.transforms, nothing[..., None])
