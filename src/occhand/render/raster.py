@@ -9,10 +9,10 @@ that crosses the near plane needs no clipping, and the barycentrics are perspect
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Int32
+from jaxtyping import Float, Float32, Int, Int32, Int64
 from numba import njit
 
 
@@ -52,32 +52,34 @@ def rasterize(
     Raises:
         ValueError: A vertex that is not finite, a face that names no vertex, a `K` without a last row 0 0 1, a `near` of 0 or less.
     """
-    points, corners, inverse_depth, face_ids = _see(vertices_cam, faces, K, height, width, near)
+    seen = nearest_faces(vertices_cam, faces, K, height, width, near)
     depth = np.full((height, width), np.inf, dtype=np.float32)
     barycentrics = np.zeros((height, width, 3), dtype=np.float32)
-    _interpolate(points, corners, inverse_depth, face_ids, depth, barycentrics)
-    return Raster(depth, face_ids, barycentrics)
+    _interpolate(*seen, depth, barycentrics)
+    return Raster(depth, seen.face_ids, barycentrics)
 
 
-def inverse_depth_map(
+class NearestFaces(NamedTuple):
+    """What `rasterize` knows before it works out where on its face each pixel lies."""
+
+    points: Float[np.ndarray, "vertices 3"]
+    """Homogeneous pixel coordinates."""
+    faces: Int64[np.ndarray, "faces 3"]
+    inverse_depth: Float[np.ndarray, "height width"]
+    """1 / z, 0 where nothing is seen."""
+    face_ids: Int32[np.ndarray, "height width"]
+    """Row of `faces`; -1 where nothing is seen."""
+
+
+def nearest_faces(
     vertices_cam: Float[np.ndarray, "vertices 3"],
     faces: Int[np.ndarray, "faces 3"],
     K: Float[np.ndarray, "3 3"],
     height: int,
     width: int,
     near: float = 0.01,
-) -> Float[np.ndarray, "height width"]:
-    """1 / z of the nearest face behind every pixel centre, 0 where there is none: what `rasterize` sees, in less time.
-
-    Arguments and errors are those of `rasterize`.
-    """
-    return _see(vertices_cam, faces, K, height, width, near)[2]
-
-
-def _see(
-    vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray, height: int, width: int, near: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Homogeneous pixel coordinates, faces, and for each pixel the largest 1 / z and the face that has it."""
+) -> NearestFaces:
+    """The z-buffer alone, in less time than `rasterize` takes; arguments and errors are the same."""
     K = np.asarray(K, dtype=np.float64)
     if near <= 0:
         raise ValueError(f"near is {near:g} m, expected a positive distance.")
@@ -93,10 +95,10 @@ def _see(
     inverse_depth = np.zeros((height, width))
     face_ids = np.full((height, width), -1, dtype=np.int32)
     _fill(points, corners, near, inverse_depth, face_ids)
-    return points, corners, inverse_depth, face_ids
+    return NearestFaces(points, corners, inverse_depth, face_ids)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _edge(points, i, j):
     """The line through two corners as coefficients of x, y and 1; the sign of its value at a pixel tells the side."""
@@ -106,14 +108,7 @@ def _edge(points, i, j):
     return a, b, c
 
 
-@njit(cache=True)
-@no_type_check
-def _reach(points, i, extent):
-    """Bound of a corner's part in the terms of a line at any pixel."""
-    return max(abs(points[i, 0]), abs(points[i, 1]), extent * abs(points[i, 2]))
-
-
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _inverse_depth_plane(points, i, j, k):
     """1 / z over the image as coefficients of x, y and 1, and the facing (1, -1); 0 for a face without extent."""
@@ -130,7 +125,7 @@ def _inverse_depth_plane(points, i, j, k):
     return nx / determinant, ny / determinant, nz / determinant, facing
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _bounds(points, i, j, k, near):
     """Smallest and largest x and y of the part of a face beyond the near plane; an empty range if there is none."""
@@ -148,7 +143,7 @@ def _bounds(points, i, j, k, near):
     return x_min, x_max, y_min, y_max
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _fill(points, faces, near, inverse_depth, face_ids):
     """Keep the largest 1 / z, and whose it is, at every pixel."""
@@ -157,7 +152,9 @@ def _fill(points, faces, near, inverse_depth, face_ids):
     rounding = 4e-15  # six products of two reaches, each rounded some five times by half of 2.2e-16
     margin = 1e-6  # pixels: a corner on a pixel centre must not be lost to rounding; the edges decide
     pixels = np.empty((points.shape[0], 2))
+    reach = np.empty(points.shape[0])  # bound of a corner's part in the terms of a line at any pixel
     for point in range(points.shape[0]):
+        reach[point] = max(abs(points[point, 0]), abs(points[point, 1]), extent * abs(points[point, 2]))
         if points[point, 2] >= near:
             inverse_z = 1.0 / points[point, 2]
             pixels[point, 0], pixels[point, 1] = points[point, 0] * inverse_z, points[point, 1] * inverse_z
@@ -183,10 +180,9 @@ def _fill(points, faces, near, inverse_depth, face_ids):
         cx, cy, c1 = _edge(points, i, j)
         # Lines are moved outwards by their rounding error, a tiny part of a pixel: faces that share an edge or a corner leave no gap, not
         # even where it falls on a pixel centre.
-        i_reach, j_reach, k_reach = _reach(points, i, extent), _reach(points, j, extent), _reach(points, k, extent)
-        a1 += rounding * j_reach * k_reach
-        b1 += rounding * k_reach * i_reach
-        c1 += rounding * i_reach * j_reach
+        a1 += rounding * reach[j] * reach[k]
+        b1 += rounding * reach[k] * reach[i]
+        c1 += rounding * reach[i] * reach[j]
         for y in range(int(top), int(bottom) + 1):
             a_row, b_row, c_row, z_row = ay * y + a1, by * y + b1, cy * y + c1, zy * y + z1
             inside = False
@@ -201,7 +197,19 @@ def _fill(points, faces, near, inverse_depth, face_ids):
                     break  # a face is convex: left once, left for the row
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def corner_weights(points, i, j, k, x, y):
+    """Barycentrics of a pixel inside a face, perspective-correct; for compiled code."""
+    ax, ay, a1 = _edge(points, j, k)
+    bx, by, b1 = _edge(points, k, i)
+    cx, cy, c1 = _edge(points, i, j)
+    a, b, c = abs(ax * x + ay * y + a1), abs(bx * x + by * y + b1), abs(cx * x + cy * y + c1)
+    scale = 1.0 / (a + b + c)
+    return a * scale, b * scale, c * scale
+
+
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _interpolate(points, faces, inverse_depth, face_ids, depth, barycentrics):
     """Depth and barycentrics of the faces that won, once per pixel."""
@@ -211,13 +219,6 @@ def _interpolate(points, faces, inverse_depth, face_ids, depth, barycentrics):
             face = face_ids[y, x]
             if face < 0:
                 continue
-            i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-            ax, ay, a1 = _edge(points, j, k)
-            bx, by, b1 = _edge(points, k, i)
-            cx, cy, c1 = _edge(points, i, j)
-            a, b, c = abs(ax * x + ay * y + a1), abs(bx * x + by * y + b1), abs(cx * x + cy * y + c1)
-            scale = 1.0 / (a + b + c)
             depth[y, x] = 1.0 / inverse_depth[y, x]
-            barycentrics[y, x, 0] = a * scale
-            barycentrics[y, x, 1] = b * scale
-            barycentrics[y, x, 2] = c * scale
+            a, b, c = corner_weights(points, faces[face, 0], faces[face, 1], faces[face, 2], x, y)
+            barycentrics[y, x, 0], barycentrics[y, x, 1], barycentrics[y, x, 2] = a, b, c

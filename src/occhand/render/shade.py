@@ -162,7 +162,7 @@ def _join(meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return vertices, faces, linear_from_srgb(np.concatenate(colours))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _average_samples(samples, face_ids, size):
     """Mean light of the covered samples in each block of `size` x `size`, and the part that they are of it."""
@@ -185,7 +185,7 @@ def _average_samples(samples, face_ids, size):
     return light, alpha
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _mix(values, i, j, k, weights):
     """Values at the corners of a face, weighted."""
@@ -197,14 +197,14 @@ def _mix(values, i, j, k, weights):
     )
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _unit(x, y, z):
     scale = 1.0 / np.sqrt(x * x + y * y + z * z + 1e-30)
     return x * scale, y * scale, z * scale
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _faces_away(vertices, i, j, k):
     """Whether the camera sees the inner side of a face."""
@@ -214,7 +214,7 @@ def _faces_away(vertices, i, j, k):
     return nx * vertices[i, 0] + ny * vertices[i, 1] + nz * vertices[i, 2] > 0.0
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _shade(face_ids, barycentrics, vertices, faces, normals, colours, directions, intensities, surroundings, gloss, image):
     wrap = 0.15  # how far light reaches past the terminator: soft, as on skin

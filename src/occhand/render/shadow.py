@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
 
-from occhand.render.raster import inverse_depth_map
+from occhand.render.raster import nearest_faces
 
 _FAR = 20.0
 """Distance of the light from the middle of the scene, in radii: far enough for its rays to be nearly parallel."""
@@ -54,10 +54,10 @@ def cast_shadows(
     light_from_cam = np.column_stack([R, np.array([0.0, 0.0, _FAR * radius]) - R @ centre])
     focal_px = 0.5 * (size - 1) * _FAR
     K = np.array([[focal_px, 0.0, (size - 1) / 2], [0.0, focal_px, (size - 1) / 2], [0.0, 0.0, 1.0]])
-    return ShadowMap(inverse_depth_map(vertices_cam @ R.T + light_from_cam[:, 3], faces, K, size, size), light_from_cam, K)
+    return ShadowMap(nearest_faces(vertices_cam @ R.T + light_from_cam[:, 3], faces, K, size, size).inverse_depth, light_from_cam, K)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def lit_share(inverse_depth, light_from_cam, K, x, y, z, slack):
     """Share of the light that reaches a point, from the map pixels around it: 0 in the shadow, 1 in the light.

@@ -67,7 +67,7 @@ def blur_in_place(image: Float32[np.ndarray, "height width 3"], sigma: float) ->
     _convolve(image, (kernel / kernel.sum()).astype(np.float32))
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _convolve(image, kernel):
     height, width, _ = image.shape
@@ -92,7 +92,7 @@ def _convolve(image, kernel):
             image[y, x, 0], image[y, x, 1], image[y, x, 2] = r, g, b
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _enlarge(image, size):
     """Twice as large, between the pixels."""
@@ -113,7 +113,7 @@ def _enlarge(image, size):
     return large
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _relight(image, slope, exposure):
     height, width, _ = image.shape
@@ -125,7 +125,7 @@ def _relight(image, slope, exposure):
     return image
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _paint(family, colours, place, knobs, seed, size):
     """Every pixel: where it lies on the backdrop, then how far from colour to colour it is there."""
@@ -146,14 +146,14 @@ def _paint(family, colours, place, knobs, seed, size):
     return image
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _ramp(x, width):
     """0 left of 0, 1 beyond `width`."""
     return min(1.0, max(0.0, x / width))
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _pattern(family, x, y, u, v, knobs, seed):
     """Shares of the second, third and fourth colour, and a factor on the light; (x, y) on the backdrop, (u, v) in the picture."""

@@ -122,7 +122,7 @@ def deepest_overlap(hand: ProbedHand, placed: PlacedHand) -> float:
     return _deepest_overlap(hand, placed)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _place_joint(hand, angles, joint, parent, placed):
     """Rotation R_flexion R_abduction R_twist about the joint's axes, behind its parent's."""
@@ -150,14 +150,14 @@ def _place_joint(hand, angles, joint, parent, placed):
         placed.t[joint, i] = fixed - (placed.R[joint, i, 0] * at[0] + placed.R[joint, i, 1] * at[1] + placed.R[joint, i, 2] * at[2])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _place_digit(hand, angles, first, placed):
     for k in range(3):
         _place_joint(hand, angles, first + k, 0 if k == 0 else first + k - 1, placed)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _place(hand, angles, R, t, placed):
     placed.R[0], placed.t[0] = R, t
@@ -165,7 +165,7 @@ def _place(hand, angles, R, t, placed):
         _place_digit(hand, angles, first, placed)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _carry(placed, joint, x, y, z):
     """Scalars are read one by one: views of rows would be counted references, which cost more than the arithmetic."""
@@ -177,7 +177,7 @@ def _carry(placed, joint, x, y, z):
     )
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _ball_gap(hand, placed, parts, segment):
     balls = hand.balls
@@ -185,7 +185,7 @@ def _ball_gap(hand, placed, parts, segment):
     return distance_at(x, y, z, parts) - balls[segment, 3] - _BLEND_MARGIN
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _probe_gap(hand, placed, parts, i):
     px, py, pz = hand.probes[i, 0], hand.probes[i, 1], hand.probes[i, 2]
@@ -199,7 +199,7 @@ def _probe_gap(hand, placed, parts, i):
     return distance_at(x, y, z, parts) - hand.radii[i]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _segment_gap(hand, placed, parts, segment):
     """The ball answers for its probes while it is far."""
@@ -212,7 +212,7 @@ def _segment_gap(hand, placed, parts, segment):
     return nearest
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _coherent_gap(hand, placed, parts, segment, bounds, travel):
     """As `_segment_gap`, where probes seen before moved at most by the travel since: those that cannot be the nearest are left alone.
@@ -231,7 +231,7 @@ def _coherent_gap(hand, placed, parts, segment, bounds, travel):
     return nearest
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _gap_to(hand, placed, parts, first, count):
     nearest = inf
@@ -240,7 +240,7 @@ def _gap_to(hand, placed, parts, first, count):
     return nearest
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _bone_gap(hand, placed, parts):
     nearest = inf
@@ -250,7 +250,7 @@ def _bone_gap(hand, placed, parts):
     return nearest
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _advance(hand, placed, parts, direction, depth):
     way = 0.0
@@ -269,7 +269,7 @@ def _advance(hand, placed, parts, direction, depth):
     return way
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _open_digit(hand, placed, parts, angles, first, rates, lower, upper, clearance):
     for _ in range(25):
@@ -290,7 +290,7 @@ def _open_digit(hand, placed, parts, angles, first, rates, lower, upper, clearan
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _close_digit(hand, placed, parts, angles, first, rates, upper, depth):
     gap, room, self_room, travel = np.empty(3), np.empty(3), np.full(3, -inf), np.zeros(3)
@@ -329,7 +329,7 @@ def _close_digit(hand, placed, parts, angles, first, rates, upper, depth):
     return gap
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _reach(hand, first):
     """How far segment s (rows) extends from joint k of its digit; a segment's end also follows the next joint a little."""
@@ -343,7 +343,7 @@ def _reach(hand, first):
     return reach
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _deepest_overlap(hand, placed):
     spines = np.empty((len(hand.capsule_joints), 6))
@@ -355,7 +355,7 @@ def _deepest_overlap(hand, placed):
     return deepest
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _self_gap(hand, spines, segment):
     """The narrowest gap of a segment's capsule to those of other digits and of the palm."""
@@ -370,7 +370,7 @@ def _self_gap(hand, spines, segment):
     return narrowest
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _pose_spine(hand, placed, capsule, spines):
     """Start and extent of a posed capsule's axis."""
@@ -381,7 +381,7 @@ def _pose_spine(hand, placed, capsule, spines):
     spines[capsule, 3], spines[capsule, 4], spines[capsule, 5] = u - x, v - y, w - z
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _capsule_gap(radii, spines, i, j):
     """As `occhand.hand.capsules.HandCapsules.overlap`, for one pair."""

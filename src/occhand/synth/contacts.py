@@ -27,7 +27,7 @@ def touching(points: Float[np.ndarray, "points 3"], solid: SolidObject) -> Int[n
     return candidates[_near(points[candidates], solid.vertices[solid.faces])]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _near(points, corners):
     near, reach = np.zeros(len(points), np.bool_), np.zeros(len(corners))
@@ -47,7 +47,7 @@ def _near(points, corners):
     return near
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _squared_distance(x, y, z, triangle):
     """Of a point from a triangle: from its plane above it, else from the nearest of its edges."""

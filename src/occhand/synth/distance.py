@@ -41,7 +41,7 @@ def signed_distance(points: Float[np.ndarray, "points 3"], parts: Parts) -> Floa
     return _distances(np.ascontiguousarray(points, dtype=np.float64), parts)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _distances(points, parts):
     distances = np.empty(len(points))
@@ -50,7 +50,7 @@ def _distances(points, parts):
     return distances
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def distance_at(x, y, z, parts):
     """Signed distance at one point of the object's frame; for compiled callers."""
@@ -77,7 +77,7 @@ def distance_at(x, y, z, parts):
     return nearest
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _rounded_box(x, y, z, a, b, c, radius):
     qx, qy, qz = abs(x) - a + radius, abs(y) - b + radius, abs(z) - c + radius
@@ -85,7 +85,7 @@ def _rounded_box(x, y, z, a, b, c, radius):
     return sqrt(ox * ox + oy * oy + oz * oz) + min(max(qx, qy, qz), 0.0) - radius
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _lathe(r, z, profile, start, stop):
     """Distance to the outline in the half plane; inside where a ray away from the axis crosses the outline an odd number of times."""
@@ -102,7 +102,7 @@ def _lathe(r, z, profile, start, stop):
     return -sqrt(nearest) if is_inside else sqrt(nearest)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _superquadric(x, y, z, a, b, c, e1, e2):
     u, v, w = abs(x) / a, abs(y) / b, abs(z) / c
@@ -122,7 +122,7 @@ def _superquadric(x, y, z, a, b, c, e1, e2):
     return (f - 1) / sqrt(gx * gx + gy * gy + gz * gz + _TINY)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _ring(x, y, z, radius, tube, half):
     x = abs(x)

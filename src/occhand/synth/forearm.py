@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
+from numba import njit
 
 from occhand.synth.hand_surface import load_surface
 from occhand.synth.surfaces import Surfaces
@@ -20,6 +22,9 @@ _SLEEVE_STEPS = np.array([0.02, 0.0, -0.002, 0.0, 0.006, 0.014, 0.024, 0.036, 0.
 """Metres from the sleeve's hem: from inside around the hem, then up the arm."""
 _SLEEVE_THICKNESS = np.array([-0.05, -0.05, 0.0, 0.05, *[0.06] * 11])
 """Of the cloth, in arm widths."""
+_HEM = np.clip((_SLEEVE_STEPS[:, None] - 0.004) / 0.02, 0.0, 1.0)
+_FOLD_DEPTH = 0.035 * _HEM**2 * (3 - 2 * _HEM)
+"""Of the cloth's folds, which begin behind the hem; in arm widths."""
 _BEND_OVER = 0.06
 """Metres over which the wrist bends."""
 
@@ -118,17 +123,39 @@ def _sections(
     width: Float[np.ndarray, "sections"],
 ) -> Float[np.ndarray, "sections loop 3"]:
     """The wrist's loop moved up the arm (or, with a negative reach, over the palm), widened, and turned with the bend of the wrist."""
-    middle = ring.mean(0)
-    growth = width * (1 + (forearm.girth - 1) * _fade(reach / 0.18))
-    over_palm = np.maximum(0.0, -reach) / 0.05
-    spread = growth[:, None] * np.stack([np.ones_like(reach), 1.0 + 0.35 * over_palm, 1.0 + 0.55 * over_palm], axis=1)
-    points = (ring - middle) * spread[:, None] + middle - wrist
-    points[:, :, 0] += reach[:, None]
-    share = _fade((reach + 0.015) / _BEND_OVER)[:, None]
-    (cz, sz), (cy, sy) = ((np.cos(share * angle), np.sin(share * angle)) for angle in (forearm.flexion, forearm.deviation))
-    x, y, z = points.transpose(2, 0, 1)
-    x, z = cy * x + sy * z, cy * z - sy * x
-    return np.stack([cz * x - sz * y, sz * x + cz * y, z], axis=2) + wrist
+    return _bent_sections(ring, wrist, reach, width, forearm.girth, forearm.flexion, forearm.deviation)
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def _bent_sections(ring, wrist, reach, width, girth, flexion, deviation):
+    count, length = reach.shape[0], ring.shape[0]
+    sections, middle = np.empty((count, length, 3)), np.zeros(3)
+    for at in range(length):
+        for axis in range(3):
+            middle[axis] += ring[at, axis] / length
+    for section in range(count):
+        growth = width[section] * (1.0 + (girth - 1.0) * _smooth_step(reach[section] / 0.18))
+        over_palm = max(0.0, -reach[section]) / 0.05
+        share = _smooth_step((reach[section] + 0.015) / _BEND_OVER)
+        cz, sz = np.cos(share * flexion), np.sin(share * flexion)
+        cy, sy = np.cos(share * deviation), np.sin(share * deviation)
+        for at in range(length):
+            x = growth * (ring[at, 0] - middle[0]) + middle[0] - wrist[0] + reach[section]
+            y = growth * (1.0 + 0.35 * over_palm) * (ring[at, 1] - middle[1]) + middle[1] - wrist[1]
+            z = growth * (1.0 + 0.55 * over_palm) * (ring[at, 2] - middle[2]) + middle[2] - wrist[2]
+            x, z = cy * x + sy * z, cy * z - sy * x
+            sections[section, at, 0] = cz * x - sz * y + wrist[0]
+            sections[section, at, 1] = sz * x + cz * y + wrist[1]
+            sections[section, at, 2] = z + wrist[2]
+    return sections
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def _smooth_step(x):
+    x = min(max(x, 0.0), 1.0)
+    return x * x * (3.0 - 2.0 * x)
 
 
 def _sleeve(
@@ -140,9 +167,8 @@ def _sleeve(
     sections = _sections(ring, wrist, forearm, forearm.sleeve_from + _SLEEVE_STEPS, forearm.sleeve_width + _SLEEVE_THICKNESS)
     waves = ((3, 60, 0), (5, -90, 1), (2, 140, 2))
     folds = sum(np.sin(lobes * angle + twist * _SLEEVE_STEPS[:, None] + forearm.wrinkle_phases[k]) for lobes, twist, k in waves)
-    depth = 0.035 * _fade((_SLEEVE_STEPS - 0.004) / 0.02)[:, None]
     middle = sections.mean(1, keepdims=True)
-    points = middle + (sections - middle) * (1 + depth * folds)[..., None]
+    points = middle + (sections - middle) * (1 + _FOLD_DEPTH * folds)[..., None]
     around = np.stack([np.zeros_like(angle), 0.035 * np.cos(angle), 0.035 * np.sin(angle)], axis=1)
     texture = np.tile(around, (len(sections), 1, 1))
     texture[:, :, 0] = (forearm.sleeve_from + _SLEEVE_STEPS)[:, None]
@@ -154,8 +180,3 @@ def _tube_faces(rings: np.ndarray) -> np.ndarray:
     a, far_a = rings[:-1], rings[1:]
     b, far_b = np.roll(a, -1, axis=1), np.roll(far_a, -1, axis=1)
     return np.concatenate([np.stack([b, a, far_a], -1).reshape(-1, 3), np.stack([b, far_a, far_b], -1).reshape(-1, 3)])
-
-
-def _fade(x: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    x = np.clip(x, 0.0, 1.0)
-    return x * x * (3 - 2 * x)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 
 from occhand.data.transforms import mirror_sample
-from occhand.render.raster import inverse_depth_map, rasterize
+from occhand.render.raster import nearest_faces
 from occhand.render.shadow import cast_shadows
 from occhand.synth.background import draw_background
 from occhand.synth.contacts import touching
@@ -52,7 +52,7 @@ def generate_sample(seed: int, index: int, size: int = 256) -> HandSample:
     tone = (np.random.default_rng(seed).random() + index * _GOLDEN_RATIO) % 1.0  # spread evenly over any run of samples
     scene = sample_scene(rng, kind, side, tone, size)
     front = scene.surfaces.front()
-    image, labels, depth = _draw(rng, scene, front, size)
+    image, labels, depth = draw_scene(scene, front, draw_background(rng, size), rng)
     sample = _annotate(f"{seed}-{index:08d}", scene, image, _occlusion(scene, front, labels, depth))
     return mirror_sample(sample) if side == "left" else sample
 
@@ -74,17 +74,30 @@ def _tiles() -> UInt8[np.ndarray, "faces points 5"]:
     return skin_tiles(surface.rest_fine, surface.subdivision.faces)
 
 
-def _draw(rng: np.random.Generator, scene: Scene, front: Surfaces, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The photograph, and label and depth at each pixel's centre."""
-    lighting = scene.lighting
-    samples = rasterize(front.vertices_cam, front.faces, SAMPLES_FROM_IMG @ scene.K, 2 * size + 1, 2 * size + 1)
-    ids, depth = samples.face_ids[1::2, 1::2], np.ascontiguousarray(samples.depth[1::2, 1::2])
+def draw_scene(
+    scene: Scene, front: Surfaces, background: Float32[np.ndarray, "size size 3"], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The photograph, and label and depth at each pixel's centre.
+
+    Args:
+        scene: What stands before the camera.
+        front: Its surfaces that the camera may see.
+        background: Linear RGB; as large as the photograph.
+        rng: Makes the camera's sensor; the same state gives the same sensor.
+    """
+    size, lighting = len(background), scene.lighting
+    samples = nearest_faces(front.vertices_cam, front.faces, SAMPLES_FROM_IMG @ scene.K, 2 * size + 1, 2 * size + 1)
+    ids = samples.face_ids[1::2, 1::2]
+    with np.errstate(divide="ignore"):
+        depth = (1.0 / samples.inverse_depth[1::2, 1::2]).astype(np.float32)
     labels = np.where(ids >= 0, front.labels[ids], 0).astype(np.uint8)
     middle = scene.hand.joints_cam.mean(0)
     lamp = lighting.directions[0]
-    facing_lamp = scene.surfaces.front(middle + 20 * _SHADOW_RADIUS * lamp)
-    shadows = cast_shadows(facing_lamp.vertices_cam, facing_lamp.faces, lamp, middle, _SHADOW_RADIUS, max(96, 3 * size // 4))
-    background, normals = draw_background(rng, size), scene.surfaces.normals()
+    surfaces = scene.surfaces
+    facing_lamp = seen_faces(surfaces.vertices_cam, surfaces.faces, surfaces.is_closed, middle + 20 * _SHADOW_RADIUS * lamp)
+    casters = surfaces.faces.take(facing_lamp, axis=0)
+    shadows = cast_shadows(surfaces.vertices_cam, casters, lamp, middle, _SHADOW_RADIUS, max(96, 3 * size // 4))
+    background, normals = draw_background(rng, size), surfaces.normals()
     light = light_scene(front, normals, samples, depth, scene.K, scene.materials, _tiles(), lighting, shadows, background)
     exposure = 0.75 / float(lighting.sky.mean() + 0.55 * lighting.intensities.mean(1).sum())
     return develop(light, exposure, rng), labels, depth
@@ -125,7 +138,7 @@ def _pixels_alone(scene: Scene, front: Surfaces) -> int:
     left, top = np.floor(K[0, 0] * x.min() + K[0, 2]), np.floor(K[1, 1] * y.min() + K[1, 2])
     K[:2, 2] -= left, top
     width, height = int(K[0, 0] * x.max() + K[0, 2]) + 2, int(K[1, 1] * y.max() + K[1, 2]) + 2
-    return max(1, int(np.count_nonzero(inverse_depth_map(points, faces, K, height, width))))
+    return max(1, int((nearest_faces(points, faces, K, height, width).face_ids >= 0).sum()))
 
 
 def _annotate(key: str, scene: Scene, image: np.ndarray, occlusion: Occlusion) -> HandSample:

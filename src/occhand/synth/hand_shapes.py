@@ -126,7 +126,7 @@ def _partners(pairs: np.ndarray, capsules: int) -> np.ndarray:
     return np.array([row + [-1] * (most - len(row)) for row in others])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _bounding_balls(points, starts):
     """About the middle of each segment's box."""
@@ -142,7 +142,7 @@ def _bounding_balls(points, starts):
     return balls
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _skin(vertices, weights, placed):
     posed = np.zeros_like(vertices)

@@ -159,7 +159,7 @@ def load_surface() -> HandSurface:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _mix_rows(sources, weights, values):
     mixed = np.zeros((sources.shape[0], values.shape[1]))
@@ -172,7 +172,7 @@ def _mix_rows(sources, weights, values):
     return mixed
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _pose(rotations, betas, template, blend_directions, rest, skin_weights, parents):
     world, placed = np.empty((16, 3, 3)), np.empty((16, 3))

@@ -132,7 +132,7 @@ def _unit_vector(rng: np.random.Generator) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def second_colour_share(pattern, x, y, z, ax, ay, az, period, share, seed):
     """How much of the second, and of the third, colour a solid has at a point of its own frame (metres)."""

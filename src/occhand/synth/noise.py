@@ -20,7 +20,7 @@ def hash3(x, y, z, seed):
     return h * (1.0 / 4294967296.0)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def value_noise(x, y, z, seed):
     """Smooth noise in 0..1 with features of size 1: hashed numbers at the integer grid, interpolated with a cubic fade."""
@@ -35,7 +35,7 @@ def value_noise(x, y, z, seed):
     return near * (1.0 - w) + far * w
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def flat_noise(x, y, seed):
     """`value_noise` over a plane, at half the cost."""
@@ -47,7 +47,7 @@ def flat_noise(x, y, seed):
     return low * (1.0 - v) + (hash3(i, j + 1, 0, seed) * (1.0 - u) + hash3(i + 1, j + 1, 0, seed) * u) * v
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def cloud_noise(x, y, seed, octaves):
     """Noise over a plane with detail at every scale, 0..1."""

@@ -24,7 +24,7 @@ def axis_angles(rotations: Float[np.ndarray, "joints 3 3"]) -> Float[np.ndarray,
     return _axis_angles(np.ascontiguousarray(rotations, dtype=np.float64))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _joint_rotations(angles, axes):
     rotations = np.zeros((16, 3, 3))
@@ -43,7 +43,7 @@ def _joint_rotations(angles, axes):
     return rotations
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _axis_angles(rotations):
     """By the quaternion whose largest part is found first, so that no small number is divided by."""

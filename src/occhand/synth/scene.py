@@ -92,13 +92,13 @@ def sample_scene(rng: np.random.Generator, kind: SceneKind, side: Side, tone: fl
     grasp = None
     if kind == "grasp" or (kind == "truncated" and rng.random() < 0.5) or (kind == "sleeve" and rng.random() < 0.5):
         grasp = _grasps().sample(rng, betas)
-    angles = _sample_pose(rng) if grasp is None else grasp.angles
-    rotations = joint_rotations(angles, _joint_axes())
+    angles = sample_pose(rng) if grasp is None else grasp.angles
+    rotations = joint_rotations(angles, joint_axes())
     vertices, joints = load_surface().pose(rotations, betas)
     position = _sample_position(rng)
     rotations[0] = R = _sample_view(rng) if grasp is None else _view_of_grasp(rng, grasp, vertices, position)
-    t = position - R @ _middle(vertices)  # x_cam = R x + t takes the unturned hand to the camera
-    hand = _place_hand(rotations, betas, vertices, joints, t, side)
+    t = position - R @ middle_of(vertices)  # x_cam = R x + t takes the unturned hand to the camera
+    hand = place_hand(rotations, betas, vertices, joints, t, side)
 
     sleeve_from = float(rng.uniform(-0.045, -0.02)) if kind == "sleeve" else None
     limb = limb_surfaces(vertices, joints[0], sample_forearm(rng, sleeve_from), (HAND_LABEL, ARM_LABEL), 0, 1)
@@ -106,15 +106,15 @@ def sample_scene(rng: np.random.Generator, kind: SceneKind, side: Side, tone: fl
     solid, solid_R, solid_t = None, np.eye(3), np.zeros(3)
     if grasp is not None:
         solid, solid_R, solid_t = grasp.solid, R @ grasp.solid_R, R @ grasp.solid_t + t
-        parts.append(_object_surfaces(rng, solid, solid_R, solid_t, materials))
+        parts.append(object_surfaces(rng, solid, solid_R, solid_t, materials))
     if kind == "occluder" or (kind == "grasp" and rng.random() < 0.12):
         floating, R, t = _float_object(rng, hand)
-        parts.append(_object_surfaces(rng, floating, R, t, materials))
+        parts.append(object_surfaces(rng, floating, R, t, materials))
         if solid is None:
             solid, solid_R, solid_t = floating, R, t
     elif kind in ("second_hand", "arm"):
         parts.append(_other_limb(rng, hand, materials, tone, is_crossing=kind == "arm"))
-    return Scene(hand, join(parts), materials, _sample_lighting(rng), _frame(rng, hand, size, kind == "truncated"), solid, solid_R, solid_t)
+    return Scene(hand, join(parts), materials, sample_lighting(rng), _frame(rng, hand, size, kind == "truncated"), solid, solid_R, solid_t)
 
 
 @lru_cache(maxsize=1)
@@ -128,24 +128,24 @@ def _poses() -> PoseSampler:
 
 
 @lru_cache(maxsize=1)
-def _joint_axes() -> np.ndarray:
+def joint_axes() -> np.ndarray:
     return _poses().axes.numpy().astype(np.float64)
 
 
 @lru_cache(maxsize=1)
-def _mean_hand() -> ProbedHand:
+def mean_hand() -> ProbedHand:
     return _grasps().shapes.shaped(np.zeros(10))[1]
 
 
-def _sample_pose(rng: np.random.Generator) -> np.ndarray:
+def sample_pose(rng: np.random.Generator) -> np.ndarray:
     """A free pose as `PoseSampler` proposes it; where digits collide it is opened by as little as sets them free, which needs no torch."""
-    hand, angles = _mean_hand(), _poses().propose(rng, 1)[0].astype(np.float64)
+    hand, angles = mean_hand(), _poses().propose(rng, 1)[0].astype(np.float64)
     while deepest_overlap(hand, place(hand, angles, np.eye(3), np.zeros(3))) > OVERLAP_TOLERANCE:
         angles = 0.94 * angles
     return angles
 
 
-def _place_hand(rotations: np.ndarray, betas: np.ndarray, vertices: np.ndarray, joints: np.ndarray, t: np.ndarray, side: Side) -> PosedHand:
+def place_hand(rotations: np.ndarray, betas: np.ndarray, vertices: np.ndarray, joints: np.ndarray, t: np.ndarray, side: Side) -> PosedHand:
     """The hand in the camera frame. The layer turns the root about the wrist, so its own translation differs from `t`."""
     R, wrist = rotations[0], joints[0]
     tips = vertices[list(tip_vertices("manopth", side))]
@@ -153,7 +153,7 @@ def _place_hand(rotations: np.ndarray, betas: np.ndarray, vertices: np.ndarray, 
     return PosedHand(rotations, betas, R @ wrist + t - wrist, vertices @ R.T + t, house @ R.T + t)
 
 
-def _object_surfaces(rng: np.random.Generator, solid: SolidObject, R: np.ndarray, t: np.ndarray, materials: list[Material]) -> Surfaces:
+def object_surfaces(rng: np.random.Generator, solid: SolidObject, R: np.ndarray, t: np.ndarray, materials: list[Material]) -> Surfaces:
     """An object of some material, which is added to the list."""
     extent = np.ptp(solid.vertices, axis=0)
     materials.append(sample_solid(rng, np.eye(3)[int(extent.argmax())]))
@@ -177,7 +177,7 @@ def _float_object(rng: np.random.Generator, hand: PosedHand) -> tuple[SolidObjec
         for _ in range(2):
             R = _random_rotation(rng)
             points = solid.vertices @ R.T
-            t = _in_front(rng, hand, points, _middle(points))
+            t = _in_front(rng, hand, points, middle_of(points))
             share = _hidden_share(sample, points + t, solid.faces)
             tries.append((abs(share - target) + _is_too_near(points + t), solid, R, t))
     _, solid, R, t = min(tries, key=lambda attempt: attempt[0])
@@ -202,11 +202,11 @@ def _other_limb(rng: np.random.Generator, hand: PosedHand, materials: list[Mater
         tone = float(rng.random())
     materials += [skin_material(skin_palette(tone, rng), rng), sample_cloth(rng, np.array([1.0, 0.0, 0.0]))]
     betas = hand.betas if rng.random() < 0.7 else np.clip(rng.standard_normal(10), -2.5, 2.5)
-    vertices, joints = load_surface().pose(joint_rotations(_sample_pose(rng), _joint_axes()), betas)
+    vertices, joints = load_surface().pose(joint_rotations(sample_pose(rng), joint_axes()), betas)
     labels, ids = (OTHER_HAND_LABEL, OTHER_HAND_LABEL), (len(materials) - 2, len(materials) - 1)
     limb = limb_surfaces(vertices, joints[0], sample_forearm(rng), labels, *ids)
     if rng.random() < 0.5:
-        limb = _mirrored(limb)
+        limb = mirrored(limb)
     # The coarse hand is enough to see how much is hidden.
     surface = load_surface()
     faces = np.concatenate([surface.parameters.faces, limb.faces[len(surface.subdivision.faces) :]])
@@ -235,7 +235,7 @@ def _in_front(rng: np.random.Generator, hand: PosedHand, points: np.ndarray, mid
     return t
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _way_in_front(mine, other, gap):
     """By how much the other points must come nearer to the camera to lie in front of mine by `gap` wherever both meet in x and y."""
@@ -250,7 +250,7 @@ def _way_in_front(mine, other, gap):
     return way
 
 
-def _mirrored(surfaces: Surfaces) -> Surfaces:
+def mirrored(surfaces: Surfaces) -> Surfaces:
     """The other side of a limb."""
     flipped = surfaces.vertices_cam * np.array([1.0, 1.0, -1.0])
     tile_ids = np.where(surfaces.tile_ids >= 0, surfaces.tile_ids + len(load_surface().subdivision.faces), -1)
@@ -285,13 +285,13 @@ def _view_of_grasp(rng: np.random.Generator, grasp: Grasp, vertices: np.ndarray,
     tries = []
     for _ in range(2):
         R = _sample_view(rng)
-        t = position - R @ _middle(vertices)
+        t = position - R @ middle_of(vertices)
         share = _hidden_share(np.ascontiguousarray(vertices[::7]) @ R.T + t, solid_points @ R.T + t, grasp.solid.faces)
         tries.append((abs(share - target), R))
     return min(tries, key=lambda attempt: attempt[0])[1]
 
 
-def _middle(points: np.ndarray) -> np.ndarray:
+def middle_of(points: np.ndarray) -> np.ndarray:
     middle: np.ndarray = (points.min(0) + points.max(0)) / 2
     return middle
 
@@ -320,7 +320,7 @@ def _frame(rng: np.random.Generator, hand: PosedHand, size: int, is_truncated: b
     return np.array([[focal_px, 0.0, middle - focal_px * centre[0]], [0.0, focal_px, middle - focal_px * centre[1]], [0.0, 0.0, 1.0]])
 
 
-def _sample_lighting(rng: np.random.Generator) -> Lighting:
+def sample_lighting(rng: np.random.Generator) -> Lighting:
     """One to four lamps of different colours, the first of them the strongest, mostly from above."""
     count = int(rng.integers(1, 5))
     directions = rng.standard_normal((count, 3)) + np.array([0.0, -0.7, -0.6])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numba import njit
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from occhand.synth.background import blur_in_place
 
@@ -41,17 +43,22 @@ def jpeg(picture: UInt8[np.ndarray, "height width 3"], quality: int) -> UInt8[np
     """The picture after a save as JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
-    return np.array(Image.open(buffer))
+    buffer.seek(0)
+    return np.array(JpegImageFile(buffer))  # as `Image.open` does, without asking every format
 
 
 def _tone_curve(gamma: float) -> np.ndarray:
     """8-bit values over the square root of light, so that dark tones get their share of the table."""
+    return (255 * _srgb_curve() ** gamma).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _srgb_curve() -> np.ndarray:
     light = np.linspace(0.0, 1.0, _CURVE_STEPS) ** 2
-    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return (255 * srgb**gamma).astype(np.float32)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _expose(light, gains, curve, read_noise, shot_noise, seed):
     """Gain, noise from a hashed counter (sum of four uniforms: near enough to normal), tone curve."""
@@ -79,7 +86,7 @@ def _expose(light, gains, curve, read_noise, shot_noise, seed):
     return picture
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _move(light, angle, length):
     """Mean along a line: the camera or the hand moved while the shutter was open."""

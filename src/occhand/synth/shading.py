@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 from numba import njit
 
-from occhand.render.raster import Raster
+from occhand.render.raster import NearestFaces, corner_weights
 from occhand.render.shadow import ShadowMap, lit_share
 from occhand.synth.materials import Material, Pattern, second_colour_share
 from occhand.synth.noise import value_noise
@@ -68,7 +68,7 @@ class _Points(NamedTuple):
 def light_scene(
     surfaces: Surfaces,
     normals: Float[np.ndarray, "vertices 3"],
-    raster: Raster,
+    samples: NearestFaces,
     depth: Float32[np.ndarray, "height width"],
     K: Float[np.ndarray, "3 3"],
     materials: list[Material],
@@ -82,7 +82,7 @@ def light_scene(
     Args:
         surfaces: What to draw.
         normals: At the vertices, of any length.
-        raster: Of the surfaces, on the grid of `SAMPLES_FROM_IMG`.
+        samples: Of the surfaces, on the grid of `SAMPLES_FROM_IMG`.
         depth: Of them, at the pixel centres.
         K: Of the picture, pixels.
         materials: What `surfaces.material_ids` names.
@@ -91,34 +91,30 @@ def light_scene(
         shadows: Of the first light.
         background: Linear RGB.
     """
-    points = _Points(*_find_points(raster.face_ids, raster.barycentrics, raster.depth, *_mesh(surfaces), normals))
+    points = _Points(*_find_points(samples, surfaces.vertices_cam, surfaces.material_ids, normals))
     patterns = np.array([int(material.pattern) for material in materials])
     numbers = np.array([[m.period, m.share, m.gloss, m.shininess, *m.axis] for m in materials])
     seeds = np.array([material.seed for material in materials])
     colours = np.stack([material.colours for material in materials])
-    kinds, tiles = surfaces.material_ids[points.faces], surfaces.tile_ids[points.faces]
-    corners = surfaces.faces[points.faces]
-    paint = _paint(points.weights, corners, surfaces.local, kinds, tiles, skin_tiles, patterns, colours, numbers, seeds)
+    mesh = (surfaces.local, surfaces.faces, surfaces.material_ids, surfaces.tile_ids)
+    paint = _paint(points.weights, points.faces, *mesh, skin_tiles, patterns, colours, numbers, seeds)
     camera = np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]])
     openness = _openness(points.pixels, points.positions, points.normals, depth, camera)
     lit = _lit(points.positions, points.normals, lighting.directions[0], shadows.inverse_depth, shadows.light_from_cam, shadows.K)
     surroundings = np.stack([lighting.sky, lighting.ground])
     image = background * _uncovered(points.pixels, points.shares, depth.shape[0], depth.shape[1])
-    _add_light(points, paint, openness, lit, kinds, patterns, numbers, lighting.directions, lighting.intensities, surroundings, image)
+    lights = (lighting.directions, lighting.intensities, surroundings)
+    _add_light(points, paint, openness, lit, surfaces.material_ids, patterns, numbers, *lights, image)
     return image
 
 
-def _mesh(surfaces: Surfaces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return surfaces.vertices_cam, surfaces.faces, surfaces.material_ids
-
-
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
-def _find_points(face_ids, barycentrics, sample_depth, vertices, faces, material_ids, normals):
+def _find_points(samples, vertices, material_ids, normals):
     """The first sample of each surface in each pixel, its centre before all others, stands for all that the surface covers there."""
-    height, width, stride = face_ids.shape[0] // 2, face_ids.shape[1] // 2, face_ids.shape[1]
-    kinds, covered = np.zeros(face_ids.size, np.uint8), 0  # 0 or 1 + material: one look instead of two
-    ids, depths = face_ids.ravel(), sample_depth.ravel()
+    height, width, stride = samples.face_ids.shape[0] // 2, samples.face_ids.shape[1] // 2, samples.face_ids.shape[1]
+    ids, inverse_depths, faces = samples.face_ids.ravel(), samples.inverse_depth.ravel(), samples.faces
+    kinds, covered = np.zeros(ids.size, np.uint8), 0  # 0 or 1 + material: one look instead of two
     for at in range(ids.size):
         if ids[at] >= 0:
             kinds[at] = 1 + material_ids[ids[at]]
@@ -142,18 +138,18 @@ def _find_points(face_ids, barycentrics, sample_depth, vertices, faces, material
                 at = first + ahead[sample]
                 if kinds[at] == 0 or (done >> sample) & 1:
                     continue
-                z, share = depths[at], _TENT[sample]
+                z, share = np.float32(1.0 / inverse_depths[at]), _TENT[sample]
                 for other in range(sample + 1, 9):
                     there = first + ahead[other]
-                    if kinds[there] == kinds[at] and abs(depths[there] - z) < _SAME_SURFACE:
+                    if kinds[there] == kinds[at] and abs(np.float32(1.0 / inverse_depths[there]) - z) < _SAME_SURFACE:
                         done |= 1 << other
                         share += _TENT[other]
                 face, row, column = ids[at], at // stride, at % stride
                 pixels[count, 0], pixels[count, 1] = py, px
                 shares[count], kept[count] = share, face
                 i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-                u, v, w = barycentrics[row, column, 0], barycentrics[row, column, 1], barycentrics[row, column, 2]
-                weights[count, 0], weights[count, 1], weights[count, 2] = u, v, w
+                weights[count, 0], weights[count, 1], weights[count, 2] = corner_weights(samples.points, i, j, k, column, row)
+                u, v, w = weights[count, 0], weights[count, 1], weights[count, 2]
                 length, towards = 1e-30, 0.0
                 for axis in range(3):
                     position = u * vertices[i, axis] + v * vertices[j, axis] + w * vertices[k, axis]
@@ -172,7 +168,7 @@ def _find_points(face_ids, barycentrics, sample_depth, vertices, faces, material
     return pixels[:count], shares[:count], kept[:count], weights[:count], positions[:count], directions[:count]
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _lattice_place(u, v):
     """Three points of a tile's lattice around a point inside a face, and their weights; u and v in lattice steps."""
@@ -186,18 +182,19 @@ def _lattice_place(u, v):
     return right + 1, right, here + 1, u + v - 1.0, 1.0 - v, 1.0 - u
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
-def _paint(weights, corners, local, kinds, tile_ids, tiles, patterns, colours, numbers, seeds):
+def _paint(weights, points_faces, local, faces, material_ids, tile_ids, tiles, patterns, colours, numbers, seeds):
     """Colour before light, and how much glossier than its material the point is: nails are smoother than skin."""
     paint = np.empty((weights.shape[0], 4), np.float32)
     for point in range(weights.shape[0]):
-        i, j, k = corners[point, 0], corners[point, 1], corners[point, 2]
+        face = points_faces[point]
+        i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
         u, v, w = weights[point, 0], weights[point, 1], weights[point, 2]
         x = u * local[i, 0] + v * local[j, 0] + w * local[k, 0]
         y = u * local[i, 1] + v * local[j, 1] + w * local[k, 1]
         z = u * local[i, 2] + v * local[j, 2] + w * local[k, 2]
-        kind, tile, polish = kinds[point], tile_ids[point], 0.0
+        kind, tile, polish = material_ids[face], tile_ids[face], 0.0
         seed = seeds[kind]
         r, g, b = colours[kind, 0, 0], colours[kind, 0, 1], colours[kind, 0, 2]
         if patterns[kind] == Pattern.SKIN:
@@ -230,7 +227,7 @@ def _paint(weights, corners, local, kinds, tile_ids, tiles, patterns, colours, n
     return paint
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _openness(pixels, positions, normals, depth, camera):
     """Share of the light from all around that reaches each point: less where something close rises above its tangent plane."""
@@ -259,7 +256,7 @@ def _openness(pixels, positions, normals, depth, camera):
     return openness
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _lit(positions, normals, direction, shadow_map, light_from_cam, light_K):
     """Share of the first lamp's light that reaches each point past everything else."""
@@ -276,7 +273,7 @@ def _lit(positions, normals, direction, shadow_map, light_from_cam, light_K):
     return lit
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _uncovered(pixels, shares, height, width):
     """Share of each pixel that the background keeps."""
@@ -286,12 +283,12 @@ def _uncovered(pixels, shares, height, width):
     return left
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
-def _add_light(points, paint, openness, lit, kinds, patterns, numbers, directions, intensities, surroundings, image):
+def _add_light(points, paint, openness, lit, material_ids, patterns, numbers, directions, intensities, surroundings, image):
     """What leaves each point towards the camera, added to its pixel."""
     for point in range(points.pixels.shape[0]):
-        kind = kinds[point]
+        kind = material_ids[points.faces[point]]
         x, y, z = points.positions[point, 0], points.positions[point, 1], points.positions[point, 2]
         scale = -1.0 / np.sqrt(x * x + y * y + z * z)
         ex, ey, ez = x * scale, y * scale, z * scale

@@ -33,8 +33,8 @@ class Surfaces:
     def front(self, eye: Float[np.ndarray, "3"] | None = None) -> Surfaces:
         """Without the faces of closed surfaces that look away from an eye (the camera): half the work, the same picture."""
         kept = seen_faces(self.vertices_cam, self.faces, self.is_closed, eye)
-        per_face = (self.labels[kept], self.material_ids[kept], self.tile_ids[kept], self.is_closed[kept])
-        return Surfaces(self.vertices_cam, self.local, self.faces[kept], *per_face)
+        per_face = (self.faces, self.labels, self.material_ids, self.tile_ids, self.is_closed)
+        return Surfaces(self.vertices_cam, self.local, *(array.take(kept, axis=0) for array in per_face))
 
     def moved(self, R: Float[np.ndarray, "3 3"], t: Float[np.ndarray, "3"]) -> Surfaces:
         """With every point x at R x + t."""
@@ -69,7 +69,7 @@ def seen_faces(
     return _seen_faces(vertices_cam, faces, is_closed, np.zeros(3) if eye is None else eye)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _seen_faces(vertices, faces, is_closed, eye):
     kept = np.empty(faces.shape[0], dtype=np.int64)
@@ -87,7 +87,7 @@ def _seen_faces(vertices, faces, is_closed, eye):
     return kept[:count]
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True, error_model="numpy")
 @no_type_check
 def _normals(vertices, faces):
     normals = np.zeros(vertices.shape)

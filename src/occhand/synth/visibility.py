@@ -55,7 +55,7 @@ def first_crossings(
     return _cross(points_cam, own_vertex, vertices_cam, faces, labels, K)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _bucket_points(points):
     """Image points sorted into square buckets, about one each: their order, where each bucket starts, corner, size, columns and rows."""
@@ -78,7 +78,7 @@ def _bucket_points(points):
     return order, starts, low, cell, columns, rows
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _to_image(points, K):
     """Homogeneous pixel coordinates, skew allowed."""
@@ -89,7 +89,7 @@ def _to_image(points, K):
     return image
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _cross(points_cam, own_vertex, vertices_cam, faces, labels, K):
     by_hand, by_other = np.full(len(points_cam), np.inf), np.full(len(points_cam), np.inf)
@@ -148,7 +148,7 @@ def _cross(points_cam, own_vertex, vertices_cam, faces, labels, K):
     return by_hand, by_other
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 @no_type_check
 def _line(points, i, j):
     a = points[i, 1] * points[j, 2] - points[i, 2] * points[j, 1]
