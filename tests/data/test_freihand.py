@@ -102,3 +102,11 @@ def test_lists_that_do_not_belong_together_are_refused(fake_copy):
     mano.write_text(json.dumps([row[0] for row in json.loads(mano.read_text())]))
     with pytest.raises(DataError, match=r"evaluation_mano\.json holds 183 numbers in 4 lists.*N x 1 x 61"):
         open_split(root, "evaluation")
+
+
+def test_empty_lists_are_no_data_set(fake_copy):
+    root = fake_copy("freihand")
+    for name in ("K", "xyz", "verts", "mano"):
+        (root / f"evaluation_{name}.json").write_text("[]")
+    with pytest.raises(DataError, match=r"freihand evaluation in .*: no sample is left; its lists are empty\. Is it the whole data set"):
+        open_split(root, "evaluation")

@@ -95,7 +95,10 @@ def camera_pose(
 
 def _read_list(path: Path) -> list[str]:
     """`<sequence>/<frame>` per line. The order is the benchmark's; the folders hold more frames than are listed."""
-    lines = path.read_text(encoding="utf-8", errors="replace").split()
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from None
     for number, line in enumerate(lines, start=1):
         if not _LINE.fullmatch(line):
             raise DataError(f"{path}, line {number}: found {line[:40]!r}, expected a sequence and a frame such as ABF10/0000. {_AGAIN}")

@@ -228,12 +228,12 @@ def open_indexed(
     if index is None:
         index = build()
         _write_cache(path, state, index)
+    first = ": ".join(index.left_out[0]) if index.left_out else "its lists are empty."
+    if not len(index):
+        raise DataError(f"{name} {split} in {root}: no sample is left; {first} Is it the whole data set, and unpacked here?")
     if index.left_out:
-        key, reason = index.left_out[0]
         counts = f"{len(index.left_out)} of {index.official_length}"
-        logger.warning("%s %s in %s: %s entries are left out, the first is %s: %s", name, split, root, counts, key, reason)
-        if not len(index):
-            raise DataError(f"{name} {split} in {root}: no sample is left; {key}: {reason} Is it the whole data set, and unpacked here?")
+        logger.warning("%s %s in %s: %s entries are left out, the first is %s", name, split, root, counts, first)
     return IndexedDataset(name, root, split, index)
 
 
