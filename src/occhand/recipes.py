@@ -181,7 +181,7 @@ class Recipe:
 
 _RESEARCH = "research only, as its training data"
 _CLEAN_JOINTS = NoisyJoints(JointNoise(probability=0.0))
-_HO3D = Recipe("handoccnet", "ho3d", "train", "evaluation", f"{_RESEARCH} (HO-3D)")
+_HO3D = Recipe("handoccnet", "ho3d_v2", "train", "evaluation", f"{_RESEARCH} (HO-3D)")
 _DEXYCB = replace(
     _HO3D,
     data="dexycb",
@@ -225,7 +225,7 @@ RECIPES: dict[str, Recipe] = {
         needs_pose=False,
     ),
     "handgcat-ho3d-v2": _HANDGCAT,
-    "handgcat-ho3d-v3": replace(_HANDGCAT, joints_in=_CLEAN_JOINTS),
+    "handgcat-ho3d-v3": replace(_HANDGCAT, data="ho3d_v3", joints_in=_CLEAN_JOINTS),
     "handgcat-dexycb": replace(_DEXYCB, model="handgcat", batch=32, val_split="s0_test", joints_in=_CLEAN_JOINTS),
     "handoccnet-open-s": _OPEN_S,
     "handgcat-open-s": replace(_OPEN_S, model="handgcat-open-s"),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 
 from occhand.data.datasets import HandDataset
 from occhand.data.folder import FolderDataset
+from occhand.data.index import IndexedDataset
+from occhand.data.loader import FirstSamples
 from occhand.files import atomic_path
 
 CHECKPOINT, BEST, FINAL = "last.ckpt", "best.safetensors", "final.safetensors"
@@ -23,8 +26,11 @@ CONFIG, DATA, LOG, TENSORBOARD = "config.json", "data.json", "log.jsonl", "tenso
 def data_manifest(dataset: HandDataset) -> dict[str, Any]:
     """What a data set holds, as plain values: enough to tell another one from it."""
     manifest: dict[str, Any] = {"dataset": str(dataset), "samples": len(dataset)}
-    if isinstance(dataset, FolderDataset):
-        manifest["shards"] = {shard.name: shard.sha256 for shard in dataset.manifest.shards}
+    whole = dataset.dataset if isinstance(dataset, FirstSamples) else dataset
+    if isinstance(whole, FolderDataset):
+        manifest["shards"] = {shard.name: shard.sha256 for shard in whole.manifest.shards}
+    elif isinstance(whole, IndexedDataset):
+        manifest["keys_sha256"] = hashlib.sha256("\n".join(whole.index.keys).encode()).hexdigest()
     return manifest
 
 

@@ -26,7 +26,9 @@ from torch import Tensor
 from occhand import __version__
 from occhand.data.augment import Augmentation, JitterRange
 from occhand.data.datasets import HandDataset, create_dataset
+from occhand.data.folder import FolderDataset
 from occhand.data.loader import Batch, CropDataset, FirstSamples, Places, load_batches, name_dead_worker
+from occhand.data.shards import MANIFEST
 from occhand.data.transforms import CropForTraining, TrainingCrop
 from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.metrics.functional import pa_mpjpe, root_relative_mpjpe
@@ -502,7 +504,8 @@ def open_split(recipe: Recipe, data: str, split: str | None, options: RunOptions
     if hands and options.hand in (None, "mano"):
         with suppress(FileNotFoundError):  # a data set that misses the left hand says so
             hands.append(load_hand("mano", "left"))
-    return create_dataset(recipe.data, data, split, tuple(hands))
+    samples = create_dataset(recipe.data, data, split, tuple(hands))
+    return FolderDataset(samples.root, is_sparse=True) if isinstance(samples, FolderDataset) else samples
 
 
 def open_training(recipe: Recipe, data: str, options: RunOptions) -> CropDataset:
@@ -526,7 +529,7 @@ def open_validation(recipe: Recipe, data: str, options: RunOptions) -> HeldOut |
     samples: HandDataset
     if recipe.val_split in SPLITS:
         beside = Path(data).parent / recipe.val_split
-        samples = create_dataset("folder", beside) if (beside / "manifest.json").is_file() else load_split(recipe.val_split, size)
+        samples = FolderDataset(beside, is_sparse=True) if (beside / MANIFEST).is_file() else load_split(recipe.val_split, size)
     else:
         samples = open_split(recipe, data, recipe.val_split, options)
     crops = CropDataset(samples, CropForTraining(size, _NO_JITTER, needs_pose=False), shuffle=False)
@@ -559,7 +562,7 @@ def _terms(losses: Losses) -> dict[str, Tensor]:
 
 
 def _stop_on(what: str, step: int, positions: list[int], crops: CropDataset, terms: dict[str, Tensor]) -> NoReturn:
-    names = ", ".join(crops.name_of(position) for position in positions[:8]) + (", ..." if len(positions) > 8 else "")
+    names = ", ".join(crops.name_of(crops.index_of(position)) for position in positions[:8]) + (", ..." if len(positions) > 8 else "")
     parts = ", ".join(f"{name} {float(term):.3g}" for name, term in terms.items())
     raise NotFiniteError(
         f"{what} at step {step + 1} ({parts}), over samples {names}. The weights before it are kept in the last checkpoint. Look at these "

@@ -146,3 +146,13 @@ def test_unknown_names_get_the_near_ones(tmp_path):
         create_dataset("foldr", tmp_path)
     with pytest.raises(ValueError, match=", ".join(list_datasets())):
         create_dataset("imagenet", tmp_path)
+
+
+def test_sparse_reading_leaves_only_what_is_dense_out(folder):
+    for whole, sparse in zip(FolderDataset(folder), FolderDataset(folder, is_sparse=True), strict=True):
+        assert sparse.vertices_cam is None
+        assert sparse.occlusion.depth.size == 0
+        for name in ("key", "image", "K", "joints_cam", "joints_img", "pose", "betas", "side"):
+            np.testing.assert_array_equal(getattr(sparse, name), getattr(whole, name), err_msg=name)
+        np.testing.assert_array_equal(sparse.occlusion.joints_by_other, whole.occlusion.joints_by_other)
+        assert sparse.occlusion.ratio == whole.occlusion.ratio

@@ -22,13 +22,14 @@ class FolderDataset(Dataset[HandSample]):
 
     Args:
         root: The folder with `manifest.json`.
+        is_sparse: Leave meshes, depth and labels out, see `decode_sample`.
 
     Raises:
         DataError: No manifest, a broken one, a shard that is missing or of another length. Broken samples raise it when they are read.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
+    def __init__(self, root: str | os.PathLike[str], is_sparse: bool = False) -> None:
+        self.root, self.is_sparse = Path(root), is_sparse
         self.manifest = read_manifest(self.root)
         if not self.manifest.shards:
             raise DataError(f"No finished shard in {self.root}. Run the command that made the folder again.")
@@ -49,7 +50,9 @@ class FolderDataset(Dataset[HandSample]):
         start = self._ends[number - 1] if number else 0
         key, members = self._index_of(number)[place - start]
         path = self.root / self.manifest.shards[number].name
-        return decode_sample(key, read_members(path, members))
+        if self.is_sparse:
+            members = {suffix: member for suffix, member in members.items() if suffix != "npz"}
+        return decode_sample(key, read_members(path, members), self.is_sparse)
 
     def __iter__(self) -> Iterator[HandSample]:
         return (self[index] for index in range(len(self)))

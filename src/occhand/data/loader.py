@@ -39,7 +39,7 @@ class CropDataset(Dataset[TrainingCrop | str]):
     def __init__(self, samples: HandDataset, transform: CropForTraining, seed: int = 0, shuffle: bool = True) -> None:
         self.samples, self.transform, self.seed, self.shuffle = samples, transform, seed, shuffle
         self.reading = torch.full((256, 2), -1, dtype=torch.int64).share_memory_()
-        """Process and position of what each worker reads, for when it dies."""
+        """Process and sample of what each worker reads, for when it dies."""
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self._spectra: list[np.ndarray] | None = None
 
@@ -50,12 +50,10 @@ class CropDataset(Dataset[TrainingCrop | str]):
     def __getitem__(self, position: int) -> TrainingCrop | str:
         """The crop at a position of the run, or why there is none: an exception would leave a worker as a traceback of many lines."""
         index = self.index_of(position)
-        if (worker := get_worker_info()) is not None:
-            self.reading[worker.id] = torch.tensor([os.getpid(), position])
         try:
             epoch, place = divmod(position, len(self))
             rng = np.random.default_rng([self.seed, epoch, place])
-            return self.transform(self.samples[index], rng, self._pictures())
+            return self.transform(self._read(index), rng, self._pictures())
         except Exception as error:  # whatever a reader or a transform trips over
             reason = " ".join(str(error).split())
             return f"Sample {index} of {self.samples} could not be used ({type(error).__name__}): {reason}"
@@ -69,20 +67,24 @@ class CropDataset(Dataset[TrainingCrop | str]):
             self._order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self)))
         return int(self._order[1][place])
 
-    def name_of(self, position: int) -> str:
-        """The sample at a position, for a message."""
-        index = self.index_of(position)
+    def name_of(self, index: int) -> str:
+        """A sample's place and key, for a message."""
         try:
             return f"{index} ({self.samples[index].key})"
         except Exception:  # it is being named because something is wrong with it
             return str(index)
+
+    def _read(self, index: int) -> HandSample:
+        if (worker := get_worker_info()) is not None:
+            self.reading[worker.id] = torch.tensor([os.getpid(), index])
+        return self.samples[index]
 
     def _pictures(self) -> list[np.ndarray]:
         if self.transform.augmentation.spectrum == 0:
             return []
         if self._spectra is None:
             chosen = np.random.default_rng(self.seed).integers(0, len(self), SPECTRUM_PICTURES)
-            self._spectra = [self.samples[int(index)].image for index in chosen]
+            self._spectra = [self._read(int(index)).image for index in chosen]
         return self._spectra
 
 
@@ -176,14 +178,13 @@ def name_dead_worker(dataset: CropDataset) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        dead = [int(number) for number in re.findall(r"\d+", str(error).partition("worker (pid")[2].partition(")")[0])]
-        if not dead:
+        found = re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) ?(.*)", str(error))
+        if found is None:
             raise
-        positions = [position for pid, position in dataset.reading.tolist() if pid in dead]
-        names = ", ".join(dataset.name_of(position) for position in positions) or "none yet"
-        reason = " ".join(str(error).partition(")")[2].split()).removesuffix(".")
+        dead, reason = [int(pid) for pid in found[1].split(",")], found[2].partition(".")[0]
+        names = ", ".join(dataset.name_of(index) for pid, index in dataset.reading.tolist() if pid in dead) or "none yet"
         raise DataError(
-            f"A loader worker died ({reason or 'without a word'}) at sample {names} of {dataset.samples}. Check that sample and the free "
+            f"A loader worker died ({reason}) at sample {names} of {dataset.samples}. Check that sample and the free "
             "memory, use fewer workers, then go on with --resume."
         ) from error
 
