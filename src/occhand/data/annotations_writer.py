@@ -97,13 +97,15 @@ def write_annotations(
     path, index = Path(path), dataset.index
     _check_ours(path)
     pose = index.pose
+    has_shape = np.isfinite(index.betas).all(1)  # of HO-3D's evaluation nobody knows shape or pose
     if mean == "excluded":
-        pose = np.concatenate([pose[:, :3], pose[:, 3:] - mean_poses(hands, index.sides == "left")], axis=1)
-        if np.isfinite(index.pose).all(1).any() and np.isnan(pose[np.isfinite(index.pose).all(1)]).any():
+        means = mean_poses(hands, index.sides == "left")
+        if np.isnan(means[has_shape]).any():
             raise DataError("Taking the mean pose out needs your MANO of each side in the data: run 'occhand convert mano FILE' first.")
-    count = int(np.isfinite(pose).all(1).sum())
-    if 0 < count < len(index):
-        logger.warning("%d of %d annotations have no pose, for want of your MANO of that side.", len(index) - count, len(index))
+        pose = np.concatenate([pose[:, :3], pose[:, 3:] - means], axis=1)
+    is_known = np.isfinite(pose).all(1)
+    if lacking := int((has_shape & ~is_known).sum()):
+        logger.warning("%d of %d annotations have no pose, for want of your MANO: run 'occhand convert mano FILE'.", lacking, len(index))
     header = Header(dataset.name, dataset.split, "opencv", mean, index.official_length, occhand.__version__)
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.write(f'{{"{HEADER}":{_text(asdict(header))},\n"images":[\n')
@@ -111,7 +113,7 @@ def write_annotations(
         stream.write('],\n"annotations":[\n')
         stream.writelines(_lines(_annotations(index, pose, progress)))
         stream.write("]}\n")
-    return count
+    return int(is_known.sum())
 
 
 def _check_ours(path: Path) -> None:
