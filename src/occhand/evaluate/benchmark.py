@@ -38,6 +38,11 @@ class Benchmark:
         return f"{self.name}/{self.split}" if self.split else self.name
 
     @property
+    def title(self) -> str:
+        """For people."""
+        return self.name if self.name in SPLITS else f"{self.info.title} {self.split}".strip()
+
+    @property
     def protocol(self) -> Protocol:
         """Whose rules of scoring."""
         return self.info.protocol

@@ -106,7 +106,7 @@ def evaluate(
     report = EvaluationReport(
         subject=name,
         data=benchmark.label,
-        data_title=f"{benchmark.info.title} {benchmark.split or benchmark.name}",
+        data_title=benchmark.title,
         protocol=benchmark.protocol,
         hand="" if isinstance(subject, Predictions) else subject.hand.name,
         figures=tuple(_figures(known, benchmark, wrist)),

@@ -1,0 +1,213 @@
+"""From a data set to a report: perfect and random models, left hands, parts of a split, stopped runs."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from occhand.estimators import FitEstimator, NetworkEstimator
+from occhand.evaluate import EvaluationConfig, JointSource, collect, evaluate, open_benchmark, read_predictions_for
+from occhand.hand.hand_layer import load_hand
+from tests.evaluate.conftest import SPLITS, Oracle, perfect
+
+ANYWAY = EvaluationConfig(score_anyway=True, worst=2)
+
+
+def error(report, key="pa_mpjpe"):
+    return report.figure(key).value
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_perfect_predictions_have_no_error(name, opened, tmp_path):
+    benchmark, dataset = opened(name)
+    report = evaluate(perfect(dataset), dataset, benchmark, tmp_path, "perfect", EvaluationConfig(worst=2))
+    assert not report.is_partial
+    assert report.samples == len(dataset) > 0
+    assert error(report) < 1e-3
+    if benchmark.has_mesh:
+        assert error(report, "pa_mpvpe") < 1e-3
+        assert error(report, "pa_f5") == 1
+    record = json.loads((tmp_path / "report.json").read_text())
+    assert record["figures"][0]["samples"] == len(dataset)
+    assert "Beside the papers" in (tmp_path / "report.md").read_text() or name == "freihand"
+    with (tmp_path / "samples.csv").open() as stream:
+        assert [row["key"] for row in csv.DictReader(stream)] == dataset.index.keys.tolist()
+    assert all((tmp_path / one.picture).stat().st_size > 0 for one in report.worst)
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_a_perfect_model_is_mirrored_back_and_re_attached(name, opened, tmp_path):
+    benchmark, dataset = opened(name)
+    report = evaluate(Oracle(dataset), dataset, benchmark, tmp_path, "oracle")
+    assert error(report) < 1e-3
+    assert report.warnings == ()
+    if name in ("ho3d_v2", "ho3d_v3"):
+        assert error(report, "mpjpe") < 1e-3  # at the given wrist
+        assert error(report, "mpvpe") < 1e-3
+    elif name == "dexycb":
+        assert error(report, "root_mpjpe") < 1e-3
+        assert error(report, "mpjpe") == pytest.approx(1e3 * np.hypot(0.05, 0.1), abs=0.01)  # where the model put it
+        assert {"left", "right"} == set(dataset.index.sides.tolist())
+
+
+def test_sequences_and_worst_samples_are_listed(opened, tmp_path):
+    benchmark, dataset = opened("ho3d_v2")
+    report = evaluate(Oracle(dataset, noise=0.003), dataset, benchmark, tmp_path, "oracle", EvaluationConfig(worst=3))
+    assert {one.name for one in report.sequences} == {"SM1", "MPM10"}
+    assert sum(one.samples for one in report.sequences) == len(dataset)
+    assert report.sequences[0].pa_mpjpe_mm >= report.sequences[1].pa_mpjpe_mm
+    with (tmp_path / "samples.csv").open() as stream:
+        errors = {row["key"]: float(row["pa_mpjpe_mm"]) for row in csv.DictReader(stream)}
+    assert [one.key for one in report.worst] == sorted(errors, key=lambda key: -errors[key])[:3]
+    assert np.mean(list(errors.values())) == pytest.approx(error(report), abs=1e-3)
+    assert Image.open(tmp_path / report.worst[0].picture).width > 50
+
+
+@pytest.mark.parametrize("name", ["ho3d_v2", "dexycb", "freihand"])
+def test_a_result_file_scores_as_the_run_that_wrote_it(name, opened, tmp_path):
+    benchmark, dataset = opened(name)
+    config = EvaluationConfig(submission=True, worst=0)
+    report = evaluate(Oracle(dataset, noise=0.004), dataset, benchmark, tmp_path / "run", "oracle", config)
+    file = tmp_path / "run" / ("results.txt" if name == "dexycb" else "pred.zip")
+    again = evaluate(
+        read_predictions_for(file, benchmark, dataset), dataset, benchmark, tmp_path / "file", "file", replace(config, submission=False)
+    )
+    for figure in report.figures:
+        assert again.figure(figure.key).value == pytest.approx(figure.value, abs=0.02)
+
+
+def test_networks_of_both_families_run(opened, network, tmp_path):
+    benchmark, dataset = opened("dexycb")
+    few = replace(ANYWAY, limit=4)
+    report = evaluate(NetworkEstimator(network("handoccnet-open-s"), refine=False), dataset, benchmark, tmp_path / "a", "random", few)
+    assert report.is_partial
+    assert report.settings["2D joints given"] == "none"
+    gcat = NetworkEstimator(network("handgcat-open-s"), refine=False)
+    with pytest.raises(ValueError, match="Name their source: --joints annotation"):
+        evaluate(gcat, dataset, benchmark, tmp_path / "b", "random", few)
+    report = evaluate(gcat, dataset, benchmark, tmp_path / "b", "random", few, JointSource.annotation(0.01))
+    assert "annotation plus normal noise of 0.01" in report.settings["2D joints given"]
+    own = NetworkEstimator(network("handgcat-open-s"), refine=False, joints_model=network("handoccnet-open-s"))
+    report = evaluate(own, dataset, benchmark, tmp_path / "c", "random", few)
+    assert report.settings["2D joints given"] == "HandOccNet's own head"
+    assert any("open one" in note for note in report.notes)
+
+
+class StoppedError(Exception):
+    """As if the process had been killed."""
+
+
+def test_a_stopped_run_goes_on_and_gives_the_same(opened, network, tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "_CHUNK", 4)
+    benchmark, dataset = opened("ho3d_v2")
+    model = network("handoccnet-open-s")
+    config = replace(ANYWAY, batch_size=3)
+
+    class Mortal(NetworkEstimator):
+        lives = 2
+
+        def __call__(self, views):
+            if self.lives == 0:
+                raise StoppedError
+            self.lives -= 1
+            return super().__call__(views)
+
+    whole = evaluate(NetworkEstimator(model, refine=False), dataset, benchmark, tmp_path / "whole", "random", config)
+    with pytest.raises(StoppedError):
+        evaluate(Mortal(model, refine=False), dataset, benchmark, tmp_path / "parts", "random", config)
+    assert not (tmp_path / "parts" / "report.json").exists()
+    assert [path.name for path in (tmp_path / "parts" / "predicted").glob("*.npz")] == ["chunk-00000.npz"]
+    second = Mortal(model, refine=False)
+    second.lives = 1  # enough for the two samples that are missing
+    assert evaluate(second, dataset, benchmark, tmp_path / "parts", "random", config).record() == whole.record()
+    for name in ("report.json", "samples.csv"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    with pytest.raises(ValueError, match="predictions of another run"):
+        evaluate(NetworkEstimator(network("handoccnet-open-s", 1), refine=False), dataset, benchmark, tmp_path / "parts", "other", config)
+    (tmp_path / "parts" / "predicted" / "chunk-00001.npz").write_bytes(b"cut")
+    assert (
+        evaluate(NetworkEstimator(model, refine=False), dataset, benchmark, tmp_path / "parts", "random", config).record() == whole.record()
+    )
+
+
+def test_worker_processes_change_nothing(opened, network, tmp_path):
+    benchmark, dataset = opened("freihand")
+    model = NetworkEstimator(network("handgcat-open-s"), refine=False)
+    source = JointSource.annotation(0.02)
+    here = evaluate(model, dataset, benchmark, tmp_path / "here", "random", ANYWAY, source)
+    there = evaluate(model, dataset, benchmark, tmp_path / "there", "random", replace(ANYWAY, workers=2), source)
+    assert there.record() == here.record()
+
+
+def test_a_broken_picture_is_left_out_and_the_result_is_partial(made_up, fake_copy, tmp_path):
+    root = fake_copy("ho3d_v2")
+    benchmark, dataset = open_benchmark("ho3d_v2", root, "evaluation")
+    oracle = Oracle(dataset)
+    picture = root / str(dataset.index.images[2])
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:500])
+    report = evaluate(oracle, dataset, benchmark, tmp_path / "out", "oracle")
+    assert report.is_partial
+    ((key, reason),) = report.left_out
+    assert key == dataset.index.keys[2]
+    assert "cannot be decoded" in reason
+    assert "Left out" in (tmp_path / "out" / "report.md").read_text()
+    with pytest.raises(ValueError, match="no submission written"):
+        evaluate(oracle, dataset, benchmark, tmp_path / "out", "oracle", EvaluationConfig(submission=True))
+    picture.write_bytes(whole)
+    assert not evaluate(oracle, dataset, benchmark, tmp_path / "out", "oracle").is_partial
+
+
+def test_without_truth_there_is_a_result_file_and_no_figure(made_up, fake_copy, tmp_path):
+    root = fake_copy("ho3d_v3")
+    for file in root.parent.rglob("evaluation_*.json"):
+        file.unlink()
+    benchmark, dataset = open_benchmark("ho3d_v3", root, "evaluation")
+    estimator = FitEstimator(load_hand())
+    with pytest.raises(ValueError, match="does not say where the joints"):
+        evaluate(estimator, dataset, benchmark, tmp_path, "fit", joints=JointSource.annotation())
+    rng = np.random.default_rng(0)
+    joints = JointSource("made up", joints_crop=rng.uniform(0.3, 0.7, (len(dataset), 21, 2)))
+    report = evaluate(estimator, dataset, benchmark, tmp_path, "fit", EvaluationConfig(submission=True), joints)
+    assert report.figures == ()
+    assert report.is_partial
+    assert any("have no truth here" in note for note in report.notes)
+    sent = read_predictions_for(tmp_path / "pred.zip", benchmark, dataset)
+    np.testing.assert_allclose(sent.joints_cam[:, 0], dataset.index.joints_cam[:, 0], atol=1e-5)
+
+
+def test_predictions_of_other_samples_or_too_few(opened, tmp_path):
+    benchmark, dataset = opened("fpha")
+    all_of_them = perfect(dataset)
+    few = replace(all_of_them, keys=all_of_them.keys[:4], joints_cam=all_of_them.joints_cam[:4])
+    with pytest.raises(ValueError, match=f"2 samples have no prediction, the first is '{all_of_them.keys[4]}'"):
+        evaluate(few, dataset, benchmark, tmp_path, "few")
+    report = evaluate(few, dataset, benchmark, tmp_path, "few", EvaluationConfig(allow_missing=True))
+    assert report.status.startswith("PARTIAL EVALUATION: 4 of 6")
+    others = replace(all_of_them, keys=("other", *all_of_them.keys[1:]))
+    with pytest.raises(ValueError, match="1 of 6 predictions are for samples that were not evaluated: 'other'"):
+        evaluate(others, dataset, benchmark, tmp_path, "others", EvaluationConfig(allow_missing=True))
+
+
+def test_hands_that_are_not_finite_are_named(opened, tmp_path):
+    benchmark, dataset = opened("fpha")
+    oracle = Oracle(dataset, noise=np.nan)
+    with pytest.raises(ValueError, match=f"6 predictions are not finite, the first is of '{dataset.index.keys[0]}'"):
+        evaluate(oracle, dataset, benchmark, tmp_path, "broken")
+
+
+def test_rendered_hands_are_scored_by_occlusion(network, tmp_path):
+    benchmark, dataset = open_benchmark("open-test")
+    config = EvaluationConfig(limit=5, worst=1)
+    report = evaluate(FitEstimator(load_hand()), dataset, benchmark, tmp_path, "fit", config, JointSource.annotation(0.01))
+    assert report.status.startswith("PARTIAL EVALUATION: 5 of 2,000")
+    subsets = {figure.subset for figure in report.figures}
+    assert {"all", "0% to 20% hidden", "60% to 80% hidden"} <= subsets
+    assert {figure.key for figure in report.figures} >= {"root_mpjpe", "pa_mpjpe_proper", "pa_mpvpe_proper", "pa_f5_proper"}
+    assert all("official" not in figure.alignment for figure in report.figures)
+    assert any("sees the 2D joints and no picture" in note for note in report.notes)
+    with pytest.raises(ValueError, match="no result file"):
+        evaluate(FitEstimator(load_hand()), dataset, benchmark, tmp_path, "fit", EvaluationConfig(submission=True))
