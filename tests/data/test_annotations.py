@@ -8,13 +8,15 @@ import torch
 from PIL import Image
 
 from occhand.data.annotations import find_annotations, open_annotations, read_annotations
-from occhand.data.annotations_writer import annotations_path, write_annotations
+from occhand.data.annotations_writer import annotations_path, rebuild_annotations, write_annotations
 from occhand.data.datasets import create_dataset
 from occhand.data.index import AnnotationIndex, IndexedDataset
 from occhand.data.pose_encoding import HANDGCAT_V3, HANDOCCNET, HOUSE
 from occhand.data.record import DataError
-from occhand.hand.hand_layer import load_hand
+from occhand.hand.assets import convert_mano, load_parameters
+from occhand.hand.hand_layer import converted_mano, load_hand
 from tests.data.test_pose_encoding import MIRROR, encoded
+from tests.hand.mano_standin import mano_content, write_mano
 
 HANDS = {side: load_hand("open", side) for side in ("right", "left")}
 """Stand for the user's MANO."""
@@ -179,6 +181,21 @@ def test_raw_data_and_the_file_made_from_them_give_the_same(name, split, family,
         assert np.array_equal(np.isnan(there), np.isnan(here)), field
         assert np.nanmax(np.abs(there - here), initial=0) < 1e-4, field
     assert np.array_equal(raw[1].image, again[1].image)
+
+
+@pytest.mark.parametrize("mean", ["included", "excluded"])
+def test_dexycb_with_the_users_mano_of_both_sides(mean, fake_copy, tmp_path):
+    for side in ("right", "left"):
+        convert_mano(write_mano(tmp_path / f"MANO_{side}.pkl", mano_content(load_parameters("open", side))))
+    root = fake_copy("dexycb")
+    written = rebuild_annotations("dexycb", root, "s0_val", mean=mean)
+    assert (written.hands, written.poses) == (24, 24)
+    raw = create_dataset("dexycb", root, "s0_val", converted_mano())
+    again = create_dataset("dexycb_annotations", root, "s0_val", converted_mano())
+    for field in ("pose", "betas", "translation"):
+        assert np.abs(getattr(raw.index, field) - getattr(again.index, field)).max() < 1e-6, field
+    without = create_dataset("dexycb_annotations", root, "s0_val")
+    assert np.isnan(without.index.pose).any() == (mean == "excluded")
 
 
 def test_what_is_unknown_is_left_out_of_the_file(truth, tmp_path):
