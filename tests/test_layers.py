@@ -15,9 +15,9 @@ LAYERS = (
     {"models", "data", "metrics", "render"},
     {"losses", "open_losses", "fit", "detect", "result", "synth", "data_check", "runtimes"},
     {"estimators", "recipes", "run_folder"},
-    {"predictor", "evaluate", "stress"},
+    {"predictor", "evaluate", "stress", "training_data"},
     {"outputs", "train", "video", "export", "bench"},
-    {"doctor"},
+    {"doctor", "estimate"},
     {"cli", "demo", "__main__"},
 )
 RANK = {unit: rank for rank, layer in enumerate(LAYERS) for unit in layer}

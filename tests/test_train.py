@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 from occhand.cli import main as cli
+from occhand.estimate import estimate
 from occhand.models.checkpoint import load_checkpoint, read_info
 from occhand.recipes import RECIPES, ReleasedLoss
 from occhand.run_folder import BEST, CHECKPOINT, CONFIG, DATA, FINAL, LOG
-from occhand.train import NotFiniteError, estimate, train
+from occhand.train import NotFiniteError, train
 from tests.training_child import OPTIONS, tiny_recipe, write_data
 
 STEPS = 12

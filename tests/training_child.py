@@ -13,7 +13,8 @@ from occhand.data.record import encode_sample
 from occhand.data.shards import Manifest, write_manifest, write_shard
 from occhand.models.presets import PRESETS, Preset
 from occhand.recipes import RECIPES, NoisyJoints, Recipe, ReleasedLoss
-from occhand.train import RunOptions, train
+from occhand.train import train
+from occhand.training_data import RunOptions
 from tests.data.samples import make_sample
 from tests.models.conftest import small
 

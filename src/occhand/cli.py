@@ -23,6 +23,7 @@ from occhand.data.pose_encoding import PoseMean
 from occhand.data.predictions import Predictions, read_predictions
 from occhand.data_check import check_dataset, describe
 from occhand.doctor import diagnose
+from occhand.estimate import estimate
 from occhand.estimators import Estimator, NetworkEstimator
 from occhand.evaluate import EvaluationConfig, JointsOrder, JointSource, evaluate, open_benchmark, read_predictions_for
 from occhand.hand import assets
@@ -34,9 +35,13 @@ from occhand.recipes import find_recipe
 from occhand.stress.run import run_stress
 from occhand.synth.dataset import SPLITS, SynthDataset, load_split
 from occhand.synth.write import write_synth
-from occhand.train import RunOptions, estimate
 from occhand.train import train as run_training
+from occhand.training_data import RunOptions
 from occhand.types import Side
+from occhand.video.frames import open_source
+from occhand.video.run import STAGES, VideoConfig, load_video_predictor, process_video
+from occhand.video.run import summary as describe_video
+from occhand.video.smooth import SmoothConfig
 
 DESCRIPTION = "3D hand meshes from photographs, even where an object hides half of the hand."
 EXIT_BAD_INPUT = 2
@@ -366,6 +371,50 @@ def check_data(
         report = check_dataset(name, root, split, out, decode, lambda done, total: bar.update(task, completed=done, total=total))
     print(json_module.dumps(asdict(report), indent=2) if json else describe(report))
     return 0 if report.is_usable else EXIT_BAD_INPUT
+
+
+@app.command
+def video(
+    source: Positional[str],
+    out: Path = Path("occhand-video"),
+    K: Annotated[str | None, arg(name="K")] = None,
+    model: str = "fit",
+    joints_from: Path | None = None,
+    refine: bool = True,
+    hand: str | None = None,
+    smooth: bool = True,
+    bridge: float = 0.5,
+    fps: float | None = None,
+    seconds: float | None = None,
+    json: bool = False,
+) -> int:
+    """Follow the hands of a video: annotated video, tables, animated GLB; run again, it goes on where it stopped.
+
+    Exit code 0: hands found. 2: something given could not be used. 3: no hand.
+
+    Args:
+        source: A video file, a folder of frames, or the number of a webcam, which is recorded until Ctrl-C first.
+        out: Folder for the results.
+        K: Intrinsics as for predict, of the upright frame.
+        model: As for predict.
+        joints_from: As for predict.
+        refine: As for predict.
+        hand: As for predict.
+        smooth: Take the jitter out of pose and place, from 0.4 s before and after each frame.
+        bridge: Seconds without detection that are bridged at most, and marked.
+        fps: Frames per second of a folder of frames.
+        seconds: Length of a webcam's recording.
+        json: Print what was done as JSON.
+    """
+    config = VideoConfig(read_given((), None, K, 1).K, SmoothConfig(SmoothConfig.span if smooth else None, bridge))
+    frames = open_source(source, out, fps, seconds)
+    predictor = load_video_predictor(model, hand, refine, joints_from)
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True), transient=True) as bar:
+        tasks = {stage: bar.add_task(stage, total=None) for stage in STAGES}
+        report = lambda stage, done, total: bar.update(tasks[stage], completed=done, total=total)  # noqa: E731
+        result = process_video(predictor, frames, out, model, config, report)
+    print(json_module.dumps(result.record, indent=2) if json else describe_video(result))
+    return 0 if result.record["tracks"] else EXIT_NO_HAND
 
 
 @app.command

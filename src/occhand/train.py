@@ -7,47 +7,35 @@ weights of one that was not.
 
 from __future__ import annotations
 
-import logging
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from occhand import __version__
-from occhand.data.augment import Augmentation, JitterRange
-from occhand.data.datasets import HandDataset, create_dataset
-from occhand.data.folder import FolderDataset
-from occhand.data.loader import Batch, CropDataset, FirstSamples, Places, load_batches, name_dead_worker
-from occhand.data.shards import MANIFEST
-from occhand.data.transforms import CropForTraining, TrainingCrop
-from occhand.hand.hand_layer import HandLayer, load_hand
+from occhand.data.datasets import HandDataset
+from occhand.data.loader import Batch, CropDataset, Places, load_batches, name_dead_worker
 from occhand.metrics.functional import pa_mpjpe, root_relative_mpjpe
 from occhand.models.checkpoint import load_imagenet_trunk, save_checkpoint
 from occhand.models.config import config_to_json
 from occhand.models.handgcat import HandGCAT
-from occhand.models.presets import create_model, find_preset
+from occhand.models.presets import create_model
 from occhand.recipes import Losses, Network, Recipe, recipe_to_json
 from occhand.run_folder import BEST, CHECKPOINT, FINAL, RunLog, begin_run, check_same_run, data_manifest, load_state, save_state
-from occhand.synth.dataset import SPLITS, load_split
+from occhand.training_data import HeldOut, RunOptions, open_training, open_validation, recipe_hand
 from occhand.types import ModelInput
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-logger = logging.getLogger(__name__)
-
-_NO_JITTER = Augmentation(JitterRange(scale=0.0, rotation_probability=0.0, colour=0.0))
-_WARM_UP_STEPS, _MEASURED_STEPS = 3, 10
 
 Progress = Callable[[int, int, str], None]
 """Told of steps done, steps in all, and a line of figures."""
@@ -55,32 +43,6 @@ Progress = Callable[[int, int, str], None]
 
 class NotFiniteError(ValueError):
     """Training that went astray, in one line: at which step, over which samples, the next move."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What a run needs beside its recipe."""
-
-    seed: int = 0
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    accumulate: int = 1
-    """Passes of every process whose gradients are averaged for one step."""
-    samples: int | None = None
-    """Train on the first samples only."""
-    workers: int = 1
-    """Processes that prepare crops, per process that trains."""
-    hand: str | None = None
-    """Hand model, as for `load_hand`; None takes the one that the recipe's annotations mean."""
-    imagenet: Path | None = None
-    """Torchvision's ImageNet weights; None downloads them where a recipe asks for them."""
-    val_samples: int = 1000
-    """The first of the validation split."""
-    log_every: int = 20
-    """Steps."""
-    checkpoint_every: int = 200
-    """Steps."""
-    validate_every: int = 1000
-    """Steps."""
 
 
 @dataclass
@@ -106,7 +68,7 @@ def train(
     recipe: Recipe,
     data: str,
     out: Path,
-    options: RunOptions = RunOptions(),
+    options: RunOptions,
     resume: bool = False,
     progress: Progress = lambda step, steps, line: None,
 ) -> Path:
@@ -261,124 +223,6 @@ def validate(fabric: Fabric, recipe: Recipe, options: RunOptions, network: Netwo
     }
 
 
-class HeldOut:
-    """Validation crops, kept in memory as bytes after the first time, since generated ones cost more than the network."""
-
-    def __init__(self, crops: CropDataset, batch: int, count: int) -> None:
-        self._crops, self._batch, self._count = crops, batch, count
-        self._kept: list[TrainingCrop] | None = None
-
-    def __len__(self) -> int:
-        """Samples."""
-        return self._count
-
-    def first_batches(self, batches: int) -> HeldOut:
-        """The beginning of them."""
-        return HeldOut(self._crops, self._batch, min(self._count, batches * self._batch))
-
-    def batches(self, workers: int) -> Iterator[TrainingCrop]:
-        """All of them, in order."""
-        if self._kept is None:
-            places = [range(first, min(first + self._batch, self._count)) for first in range(0, self._count, self._batch)]
-            with name_dead_worker(self._crops):
-                found = [batch.crop for batch in load_batches(self._crops, places, workers)]
-            self._kept = [crop._replace(image=(255 * crop.image).round().byte()) for crop in found]
-        return (crop._replace(image=crop.image.float() / 255) for crop in self._kept)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a run would take, from a few of its steps."""
-
-    steps: int
-    crops: int
-    """In the training data."""
-    parameters: int
-    device: str
-    seconds_per_step: tuple[float, float, float]
-    """Fastest, median, slowest of the measured steps, waiting for data included."""
-    data_share: float
-    """Of that time, spent waiting for data: near 0 is good, else more workers help."""
-    validations: int
-    seconds_per_validation: float
-    peak_memory_gb: float
-    """Of the device; on a CPU of this process, without loader workers."""
-
-    @property
-    def hours(self) -> tuple[float, float, float]:
-        """Fastest, likely, slowest."""
-        fixed = self.validations * self.seconds_per_validation
-        fastest, median, slowest = ((self.steps * seconds + fixed) / 3600 for seconds in self.seconds_per_step)
-        return fastest, median, slowest
-
-    def __str__(self) -> str:
-        (fastest, median, slowest), slow = self.hours, self.seconds_per_step
-        return (
-            f"{self.steps:,} steps over {self.crops:,} crops; {self.parameters / 1e6:.1f} M parameters on {self.device}.\n"
-            f"Peak memory {self.peak_memory_gb:.2f} GB. {_MEASURED_STEPS} steps took {slow[0]:.3f} to {slow[2]:.3f} s, "
-            f"median {slow[1]:.3f} s, {100 * self.data_share:.0f} % of it waiting for data.\n"
-            f"About {median:.1f} hours ({fastest:.1f} to {slowest:.1f}), with {self.validations} validations of "
-            f"{self.seconds_per_validation:.1f} s. Checkpoints and a slower or warmer machine come on top."
-        )
-
-
-def estimate(recipe: Recipe, data: str, options: RunOptions = RunOptions()) -> Estimate:
-    """Measure ten steps of a run, and a part of its validation; nothing is written."""
-    import resource
-
-    fabric = launch(options)
-    crops, held_out = open_training(recipe, data, options), open_validation(recipe, data, options)
-    state = start(fabric, recipe, options)
-    chunks = options.accumulate * fabric.world_size
-    last = _WARM_UP_STEPS + _MEASURED_STEPS
-    batches = _Timed(load_batches(crops, Places(recipe.batch, chunks, 0, last, fabric.global_rank, fabric.world_size), options.workers))
-    times, waits = [], []
-    with name_dead_worker(crops):
-        while state.step < last:
-            began, waited = time.perf_counter(), batches.seconds
-            training_step(fabric, recipe, options, state, batches, crops, recipe.lr * recipe.schedule(0.0, recipe.epochs))
-            state.step += 1
-            times.append(time.perf_counter() - began)
-            waits.append(batches.seconds - waited)
-    times, waits = times[_WARM_UP_STEPS:], waits[_WARM_UP_STEPS:]
-    per_validation = 0.0
-    if held_out is not None:
-        first = held_out.first_batches(2)
-        validate(fabric, recipe, options, state.weights, first)  # prepares the crops, which a run does once
-        began = time.perf_counter()
-        validate(fabric, recipe, options, state.weights, first)
-        per_validation = (time.perf_counter() - began) * len(held_out) / len(first)
-    on_gpu = fabric.device.type == "cuda"
-    # ru_maxrss is in KB on Linux and in bytes on macOS.
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    steps = total_steps(recipe, crops, options, fabric.world_size)
-    return Estimate(
-        steps=steps,
-        crops=len(crops),
-        parameters=sum(p.numel() for p in state.weights.parameters()),
-        device=torch.cuda.get_device_name() if on_gpu else f"the CPU, {torch.get_num_threads()} threads",
-        seconds_per_step=(min(times), sorted(times)[len(times) // 2], max(times)),
-        data_share=sum(waits) / sum(times),
-        validations=0 if held_out is None else max(1, math.ceil(steps / options.validate_every)),
-        seconds_per_validation=per_validation,
-        peak_memory_gb=(torch.cuda.max_memory_allocated() if on_gpu else used) / 1e9,
-    )
-
-
-class _Timed(Iterator[Batch]):
-    """Batches, and how long was waited for them."""
-
-    def __init__(self, batches: Iterator[Batch]) -> None:
-        self._batches, self.seconds = batches, 0.0
-
-    def __next__(self) -> Batch:
-        began = time.perf_counter()
-        try:
-            return next(self._batches)
-        finally:
-            self.seconds += time.perf_counter() - began
-
-
 def total_steps(recipe: Recipe, crops: CropDataset, options: RunOptions, processes: int) -> int:
     """Steps of the optimiser in a whole run; an epoch's last step may take its missing crops from the next."""
     return max(1, int(recipe.epochs * len(crops) / (recipe.batch * options.accumulate * processes)))
@@ -483,60 +327,6 @@ def resolved_config(recipe: Recipe, options: RunOptions, network: Network, chunk
         "samples": options.samples,
     }
     return {"version": __version__, "recipe": recipe_to_json(recipe), "network": config_to_json(network.config), "run": run}
-
-
-def recipe_hand(recipe: Recipe, options: RunOptions) -> HandLayer:
-    """The hand that makes the network's mesh.
-
-    Raises:
-        ValueError: The annotations are of another hand, whose pose and shape mean something else.
-        FileNotFoundError: It is MANO, and MANO was not converted yet.
-    """
-    hand = load_hand(options.hand or recipe.hand)
-    if recipe.needs_pose and hand.name != recipe.hand:
-        raise ValueError(f"This recipe learns poses and shapes of the {recipe.hand} hand, not of the {hand.name} hand. Leave --hand out.")
-    return hand
-
-
-def open_split(recipe: Recipe, data: str, split: str | None, options: RunOptions) -> HandDataset:
-    """A part of the recipe's data set, read with the user's MANO where that is its hand."""
-    hands = [hand] if (hand := recipe_hand(recipe, options)).name == "mano" else []
-    if hands and options.hand in (None, "mano"):
-        with suppress(FileNotFoundError):  # a data set that misses the left hand says so
-            hands.append(load_hand("mano", "left"))
-    samples = create_dataset(recipe.data, data, split, tuple(hands))
-    return FolderDataset(samples.root, is_sparse=True) if isinstance(samples, FolderDataset) else samples
-
-
-def open_training(recipe: Recipe, data: str, options: RunOptions) -> CropDataset:
-    """The crops to train on.
-
-    Raises:
-        ValueError: The data set is absent, broken or empty.
-    """
-    size = find_preset(recipe.model).config.input_size
-    samples: HandDataset = load_split(data, size) if data in SPLITS else open_split(recipe, data, recipe.train_split, options)
-    if options.samples is not None:
-        samples = FirstSamples(samples, options.samples)
-    return CropDataset(samples, CropForTraining(size, recipe.augmentation, recipe.needs_pose), options.seed)
-
-
-def open_validation(recipe: Recipe, data: str, options: RunOptions) -> HeldOut | None:
-    """The crops to validate on, without augmentation."""
-    if recipe.val_split is None:
-        return None
-    size = find_preset(recipe.model).config.input_size
-    samples: HandDataset
-    if recipe.val_split in SPLITS:
-        beside = Path(data).parent / recipe.val_split
-        samples = FolderDataset(beside, is_sparse=True) if (beside / MANIFEST).is_file() else load_split(recipe.val_split, size)
-    else:
-        samples = open_split(recipe, data, recipe.val_split, options)
-    crops = CropDataset(samples, CropForTraining(size, _NO_JITTER, needs_pose=False), shuffle=False)
-    if not np.isfinite(crops.samples[0].joints_cam).all():
-        logger.warning("%s says where no joints are, so there is no validation.", samples)
-        return None
-    return HeldOut(crops, recipe.batch, min(len(crops), options.val_samples))
 
 
 def write_weights(state: State, path: Path, recipe: Recipe, samples: HandDataset) -> None:
