@@ -15,6 +15,8 @@ from occhand.data.transforms import TrainingCrop
 from occhand.geometry.camera import project
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, sixd_to_matrix
 from occhand.hand.hand_layer import HandLayer
+from occhand.hand.kinematics import chain_transforms
+from occhand.hand.skeleton import FINGERS, HOUSE_FROM_HO3D, MANO_JOINT_NAMES
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.lifter import Evidence2D, Lifter
@@ -76,17 +78,6 @@ class OpenLosses(NamedTuple):
         return torch.stack(list(self)).sum()
 
 
-class _HandTerms(NamedTuple):
-    """What a hand's pose, shape and joints cost; unweighted means."""
-
-    joints: Float[Tensor, ""]
-    articulation: Float[Tensor, ""]
-    vertices: Float[Tensor, ""]
-    rotations: Float[Tensor, ""]
-    betas: Float[Tensor, ""]
-    reprojection: Float[Tensor, ""]
-
-
 @dataclass(frozen=True)
 class OpenLoss:
     """Runs the network on a painted batch and says how wrong it is. Networks must have a lifter and joint heads."""
@@ -124,7 +115,7 @@ class OpenLoss:
         posed = hand_terms(output, crop, model.hand)
         heatmaps, visibility = _picture_terms(output, crop, has_picture)
         return OpenLosses(
-            **{name: getattr(w, name) * term for name, term in posed._asdict().items()},
+            **{name: getattr(w, name) * term for name, term in posed.items()},
             joints_crop=w.joints_crop * (output.joints_crop - crop.joints_crop).abs().clamp(max=0.3).mean(),
             heatmaps=w.heatmaps * heatmaps,
             visibility=w.visibility * visibility,
@@ -137,26 +128,40 @@ class OpenLoss:
         sets = turned_hands(crop, self.joint_sets, generator)
         evidence = drawn_evidence(sets, lifter.takes_joints, generator)
         lifted = lifter(evidence)
-        terms = hand_terms(lifted_output(lifted.sixd, lifted.betas, hand), sets, hand)
-        return torch.stack([getattr(self.weights, name) * term for name, term in terms._asdict().items()]).sum()
+        rotations, truth = sixd_to_matrix(lifted.sixd), axis_angle_to_matrix(sets.pose.unflatten(1, (16, 3)))
+        joints = chain_joints(hand, rotations, lifted.betas)
+        terms = skeleton_terms(joints, rotations, lifted.betas, chain_joints(hand, truth, sets.betas), truth, sets)
+        return torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
 
 
-def hand_terms(output: ModelOutput, crop: TrainingCrop, hand: HandLayer) -> _HandTerms:
-    """Absolute errors of a posed hand; the target is the same hand layer's."""
+def hand_terms(output: ModelOutput, crop: TrainingCrop, hand: HandLayer) -> dict[str, Float[Tensor, ""]]:
+    """Absolute errors of a posed hand, not weighted yet; the target is the same hand layer's."""
     with torch.no_grad():
         rotations = hand.rotations_from_axis_angle(crop.pose)
         truth = hand(rotations, crop.betas)
-    joints, true_joints = (posed.joints - posed.joints[:, :1] for posed in (output, truth))
+    terms = skeleton_terms(output.joints, output.rotations, output.betas, truth.joints, rotations, crop)
     vertices, true_vertices = (posed.vertices - posed.joints[:, :1] for posed in (output, truth))
-    turn = rotations[:, 0] @ output.rotations[:, 0].mT
-    return _HandTerms(
-        joints=(joints - true_joints).abs().mean(),
-        articulation=(joints @ turn.mT - true_joints).abs().mean(),
-        vertices=(vertices - true_vertices).abs().mean(),
-        rotations=(output.rotations - rotations).abs().mean(),
-        betas=(output.betas - crop.betas).abs().mean(),
-        reprojection=_reprojection_term(joints, crop),
-    )
+    return terms | {"vertices": (vertices - true_vertices).abs().mean()}
+
+
+def skeleton_terms(
+    joints: Float[Tensor, "B 21 3"],
+    rotations: Float[Tensor, "B 16 3 3"],
+    betas: Float[Tensor, "B 10"],
+    true_joints: Float[Tensor, "B 21 3"],
+    true_rotations: Float[Tensor, "B 16 3 3"],
+    crop: TrainingCrop,
+) -> dict[str, Float[Tensor, ""]]:
+    """Those of them that need no vertices."""
+    joints, true_joints = (points - points[:, :1] for points in (joints, true_joints))
+    turn = true_rotations[:, 0] @ rotations[:, 0].mT
+    return {
+        "joints": (joints - true_joints).abs().mean(),
+        "articulation": (joints @ turn.mT - true_joints).abs().mean(),
+        "rotations": (rotations - true_rotations).abs().mean(),
+        "betas": (betas - crop.betas).abs().mean(),
+        "reprojection": _reprojection_term(joints, crop),
+    }
 
 
 def _reprojection_term(joints_root: Float[Tensor, "B 21 3"], crop: TrainingCrop) -> Float[Tensor, ""]:
@@ -240,10 +245,13 @@ def drawn_evidence(crop: TrainingCrop, takes_joints: bool, generator: torch.Gene
     return Evidence2D(joints.to(crop.joints_crop), spread.to(crop.joints_crop), given)
 
 
-def lifted_output(sixd: Float[Tensor, "B 16 6"], betas: Float[Tensor, "B 10"], hand: HandLayer) -> ModelOutput:
-    """The lifter's hand as if it were a network's; it has no picture, hence no maps."""
-    rotations = sixd_to_matrix(sixd)
-    posed = hand(rotations, betas)
-    nothing = sixd.new_zeros(len(sixd), 21, 2)
-    pose = matrix_to_axis_angle(rotations).flatten(1)
-    return ModelOutput(posed.vertices, posed.joints, nothing, rotations, betas, pose, posed.transforms, nothing[..., None])
+def chain_joints(hand: HandLayer, rotations: Float[Tensor, "B 16 3 3"], betas: Float[Tensor, "B 10"]) -> Float[Tensor, "B 21 3"]:
+    """The hand layer's joints without its vertices, at a tenth of the cost; fingertips go with their last bone, without correctives."""
+    rest = hand.rest_joints(betas)
+    R, t = chain_transforms(rotations, rest)
+    tips = list(hand.tip_ids)
+    directions = hand.blend_directions[:10].unflatten(1, (3, -1))[..., tips].mT.flatten(1)
+    rest_tips = hand.v_template[tips] + (betas @ directions).unflatten(1, (5, 3))
+    last = [MANO_JOINT_NAMES.index(f"{finger}3") for finger in FINGERS]
+    posed_tips = (R[:, last] @ (rest_tips - rest[:, last])[..., None]).squeeze(-1) + t[:, last]
+    return torch.cat([t, posed_tips], dim=1)[:, list(HOUSE_FROM_HO3D)]

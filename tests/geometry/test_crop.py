@@ -79,3 +79,14 @@ def test_image_and_points_move_together():
     v, u = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
     centroid = torch.stack([(u * crop).sum(), (v * crop).sum()]) / crop.sum()
     torch.testing.assert_close(centroid, transform_points(matrix, joint)[0, 0], atol=0.05, rtol=0)
+
+
+def test_small_crops_see_every_pixel():
+    """A pattern of single pixels becomes their mean, at the right place."""
+    image = torch.zeros(1, 1, 512, 512)
+    image[..., ::2, ::2] = 1.0
+    image[..., 256:, 256:] += 1.0
+    matrix = crop_matrix(torch.tensor([[0.0, 0.0, 512.0, 512.0]], dtype=torch.float64), 64)
+    crop = crop_image(image, matrix, 64)[0, 0]
+    torch.testing.assert_close(crop[2:30, 2:30], torch.full((28, 28), 0.25))
+    torch.testing.assert_close(crop[35:62, 35:62], torch.full((27, 27), 1.25))

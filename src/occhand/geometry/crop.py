@@ -9,7 +9,10 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import avg_pool2d, grid_sample
+
+_SMALLEST_RELEASED = 128
+"""Crops of fewer pixels are those of our small networks alone."""
 
 
 def joints_bbox(joints_img: Float[Tensor, "*batch joints 2"], expansion: float = 1.5) -> Float[Tensor, "*batch 4"]:
@@ -84,7 +87,13 @@ def transform_points(matrix: Float[Tensor, "*#batch 3 3"], points: Float[Tensor,
 def crop_image(
     image: Float[Tensor, "B C H W"], crop_from_img: Float[Tensor, "B 3 3"], size: int = 256
 ) -> Float[Tensor, "B C {size} {size}"]:
-    """Cut crops out of images: exact bilinear, zeros outside the image, blending with them across its border."""
+    """Cut crops out of images: exact bilinear, zeros outside the image, blending with them across its border.
+
+    Of an image that is shrunk more than twice, bilinear sampling leaves out pixels, as released. Crops of fewer than 128 pixels, which no
+    released network takes, are cut from an image that whole blocks of pixels were averaged in before.
+    """
+    if size < _SMALLEST_RELEASED:
+        image, crop_from_img = _average_blocks(image, crop_from_img)
     height, width = image.shape[-2:]
     pixels = torch.arange(size, dtype=torch.float64)
     v, u = torch.meshgrid(pixels, pixels, indexing="ij")
@@ -94,3 +103,14 @@ def crop_image(
     # With align_corners the grid spans the centres of the first and the last pixel, -1 to 1.
     grid = source / source.new_tensor([(width - 1) / 2, (height - 1) / 2]) - 1
     return grid_sample(image, grid.to(image).view(-1, size, size, 2), mode="bilinear", padding_mode="zeros", align_corners=True)
+
+
+def _average_blocks(image: Float[Tensor, "B C H W"], crop_from_img: Float[Tensor, "B 3 3"]) -> tuple[Tensor, Tensor]:
+    """The image in blocks of as many pixels as the least shrunk crop allows, and its `crop_from_img`."""
+    zoom = float(torch.linalg.det(crop_from_img[:, :2, :2].double()).abs().amax().sqrt())
+    block = min(int(1 / max(zoom, 1e-6)), *image.shape[-2:])
+    if block < 2:
+        return image, crop_from_img
+    middle = (block - 1) / 2
+    img_from_blocks = torch.tensor([[block, 0, middle], [0, block, middle], [0, 0, 1]], dtype=crop_from_img.dtype)
+    return avg_pool2d(image, block, ceil_mode=True), crop_from_img @ img_from_blocks.to(crop_from_img.device)
