@@ -97,8 +97,7 @@ def draw_scene(
     facing_lamp = seen_faces(surfaces.vertices_cam, surfaces.faces, surfaces.is_closed, middle + 20 * _SHADOW_RADIUS * lamp)
     casters = surfaces.faces.take(facing_lamp, axis=0)
     shadows = cast_shadows(surfaces.vertices_cam, casters, lamp, middle, _SHADOW_RADIUS, max(96, 3 * size // 4))
-    background, normals = draw_background(rng, size), surfaces.normals()
-    light = light_scene(front, normals, samples, depth, scene.K, scene.materials, _tiles(), lighting, shadows, background)
+    light = light_scene(front, surfaces.normals(), samples, depth, scene.K, scene.materials, _tiles(), lighting, shadows, background)
     exposure = 0.75 / float(lighting.sky.mean() + 0.55 * lighting.intensities.mean(1).sum())
     return develop(light, exposure, rng), labels, depth
 
