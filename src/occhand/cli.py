@@ -17,6 +17,9 @@ from rich.table import Column, Table
 from tyro.conf import Positional, UseAppendAction, arg
 
 import occhand
+from occhand.bench import BenchPlan
+from occhand.bench import bench as run_bench
+from occhand.bench import summary as describe_bench
 from occhand.data.annotations_writer import rebuild_annotations
 from occhand.data.datasets import create_dataset, dataset_info, list_datasets
 from occhand.data.pose_encoding import PoseMean
@@ -26,12 +29,15 @@ from occhand.doctor import diagnose
 from occhand.estimate import estimate
 from occhand.estimators import Estimator, NetworkEstimator
 from occhand.evaluate import EvaluationConfig, JointsOrder, JointSource, evaluate, open_benchmark, read_predictions_for
+from occhand.export.int8 import calibration_crops
+from occhand.export.write import check_export, export_network
 from occhand.hand import assets
 from occhand.hand.hand_layer import load_hand
 from occhand.models import checkpoint, presets
 from occhand.outputs import OutputOptions, complaints, plan_outputs, predict_file, read_given, summary
-from occhand.predictor import Predictor
+from occhand.predictor import Predictor, load_weights
 from occhand.recipes import find_recipe
+from occhand.runtimes.choice import Precision, RuntimeChoice
 from occhand.stress.run import run_stress
 from occhand.synth.dataset import SPLITS, SynthDataset, load_split
 from occhand.synth.write import write_synth
@@ -70,6 +76,8 @@ def predict(
     mesh: str = "glb,obj",
     turntable: bool = False,
     maps: bool = False,
+    runtime: RuntimeChoice | None = None,
+    precision: Precision | None = None,
     json: bool = False,
 ) -> int:
     """Reconstruct the hands in photographs: meshes, an overlay and result.json for each.
@@ -84,13 +92,16 @@ def predict(
         keypoints: For one image: a JSON file of 2D joints, a list of {"side": "right", "joints_img": 21 pairs of pixels}; wrist first,
             then thumb, index, middle, ring, pinky from base to tip; "weights" (0 to 1) may be added.
         K: Intrinsics of the camera as fx,fy,cx,cy in pixels. Without them a camera is assumed, and distance is a guess.
-        model: fit (the hand model fitted to 2D joints), or a file of weights: .safetensors, or a snapshot of the authors (.pth.tar).
+        model: fit (the hand model fitted to 2D joints), or a file of weights: .safetensors, a snapshot of the authors (.pth.tar), or a
+            network that 'occhand export' wrote (.onnx, .xml).
         joints_from: Weights of a HandOccNet whose 2D joints a HandGCAT takes, instead of the detector's.
         refine: Let the fit move a network's hand towards the 2D joints.
         hand: Hand model: open (ours), mano (yours, after 'occhand convert mano'), or a MANO_RIGHT.pkl; else the one that the weights name.
         mesh: Mesh formats to write, separated by commas: glb, obj, ply.
         turntable: Also write an animation of each hand turning.
         maps: Also draw what the network looked at, over the crop of each hand.
+        runtime: What runs a network; auto is the quickest that is installed. Else PyTorch for weights, auto for an exported network.
+        precision: What it computes in; else fp32, or the exported network's own.
         json: Print what was done as JSON.
     """
     if not images:
@@ -98,7 +109,7 @@ def predict(
     options = OutputOptions(tuple(kind.strip().lower() for kind in mesh.split(",")), turntable, maps)
     plan, outcomes = plan_outputs(images, out)
     given = read_given(boxes, keypoints, K, image_count=len(plan) + len(outcomes))
-    predictor = Predictor.from_pretrained(model, hand, refine, joints_from)
+    predictor = Predictor.from_pretrained(model, hand, refine, joints_from, runtime, precision)
     if plan and given.needs_detector(predictor):
         predictor.load_detector()
     console = Console(stderr=True)
@@ -415,6 +426,61 @@ def video(
         result = process_video(predictor, frames, out, model, config, report)
     print(json_module.dumps(result.record, indent=2) if json else describe_video(result))
     return 0 if result.record["tracks"] else EXIT_NO_HAND
+
+
+@app.command
+def export(
+    model: Positional[Path],
+    out: Path,
+    precision: Precision = "fp32",
+    calibration: str = "open-val",
+    samples: int = 128,
+    hand: str | None = None,
+) -> int:
+    """Write a network for other runtimes, checked against the original, with a card that says what it is.
+
+    Args:
+        model: Weights: .safetensors, or a snapshot of the authors (.pth.tar).
+        out: The file to write: .onnx, or .xml for OpenVINO.
+        precision: fp32; bf16 (OpenVINO); int8, with ranges chosen on the calibration data.
+        calibration: For int8: a synthetic split, or a folder of shards that 'occhand synth' wrote.
+        samples: Hands of it to look at; a quarter of them only judges the result.
+        hand: Hand model inside, as for predict.
+    """
+    check_export(out, precision)
+    network = load_weights(model, hand)
+    crops = calibration_crops(calibration, samples, network.config) if precision == "int8" else []
+    result = export_network(network, out, precision, crops, model)
+    files = ", ".join(map(str, result.files))
+    print(f"Wrote {files}: {result.parity.vertices_mean_mm:.3g} mm from the original on average. Use it with --model {out}.")
+    return 0
+
+
+@app.command
+def bench(
+    model: str = "handgcat-open-s",
+    batches: tuple[int, ...] = BenchPlan.batches,
+    threads: tuple[int, ...] = BenchPlan.threads,
+    rounds: int = BenchPlan.rounds,
+    compile: bool = False,
+    out: Path = Path("occhand-bench"),
+) -> int:
+    """Measure how quick a network is here, in every runtime that is installed: bench.json and bench.png.
+
+    Args:
+        model: The name of a network ('occhand models'), with weights of no training, or a file of weights.
+        batches: Crops at a time.
+        threads: Threads.
+        rounds: Runs of each, in turns.
+        compile: Also wait for PyTorch's compiler.
+        out: Folder for the report.
+    """
+    network = load_weights(Path(model)) if Path(model).suffix else presets.create_model(model).eval()
+    report = run_bench(network, Path(model).name, BenchPlan(batches, threads, rounds, compile))
+    files = report.write(out)
+    print(describe_bench(report))
+    print("Wrote " + ", ".join(map(str, files)))
+    return 0
 
 
 @app.command

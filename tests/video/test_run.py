@@ -20,7 +20,7 @@ from occhand.video.encode import VideoWriter  # noqa: E402
 from occhand.video.frames import VideoError, open_video  # noqa: E402
 from occhand.video.run import VideoConfig, process_video  # noqa: E402
 from occhand.video.smooth import SmoothConfig  # noqa: E402
-from tests.video.conftest import HEIGHT, WIDTH, K, Truth, frames_of, moving_hand, predictor_of  # noqa: E402
+from tests.video.conftest import HEIGHT, WIDTH, K, Truth, frames_of, moving_hand, predictor_of, quick_predictor_of  # noqa: E402
 
 FPS = 30
 FILES = {"video.json", "annotated.mp4", "hands.npz", "hands.glb", "trajectories.png"}
@@ -102,7 +102,7 @@ def test_numbers_in_the_table_give_the_joints(tmp_path, one_hand):
 def test_a_variable_frame_rate_stays_one(tmp_path, one_hand):
     times = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.09, 40)) - 0.01
     times -= times[0]
-    process_video(predictor_of(Truth(one_hand)), open_video(write_clip(tmp_path / "phone.mp4", 40, times)), tmp_path / "out", "fit")
+    process_video(quick_predictor_of(Truth(one_hand)), open_video(write_clip(tmp_path / "phone.mp4", 40, times)), tmp_path / "out", "fit")
     np.testing.assert_allclose(np.load(tmp_path / "out" / "hands.npz")["time_s"], times, atol=1e-4)
     annotated = [frame.time for frame in open_video(tmp_path / "out" / "annotated.mp4").frames()]
     np.testing.assert_allclose(annotated, times, atol=1e-3)
@@ -137,7 +137,7 @@ def test_without_smoothing_and_bridging_the_rows_are_those_measured(tmp_path, on
 
 def test_no_hand_at_all_gives_empty_tables(tmp_path):
     source = open_video(write_clip(tmp_path / "clip.mp4", 20))
-    result = process_video(predictor_of(Truth([[]] * 20)), source, tmp_path / "out", "fit")
+    result = process_video(quick_predictor_of(Truth([[]] * 20)), source, tmp_path / "out", "fit")
     assert result.record["tracks"] == []
     assert len(np.load(tmp_path / "out" / "hands.npz")["frame"]) == 0
     assert not (tmp_path / "out" / "hands.glb").exists()
@@ -151,7 +151,7 @@ def test_frames_that_cannot_be_decoded_are_named_skipped_and_bridged(tmp_path, o
     for k, picture in enumerate(frames_of(24)):
         Image.fromarray(picture).save(folder / f"{k}.png")
     (folder / "7.png").write_bytes((folder / "7.png").read_bytes()[:60])
-    result = process_video(predictor_of(Truth(one_hand)), open_video(folder), tmp_path / "out", "fit")
+    result = process_video(quick_predictor_of(Truth(one_hand)), open_video(folder), tmp_path / "out", "fit")
     (skipped,) = result.record["skipped_frames"]
     assert skipped["frame"] == 7
     assert "7.png" in skipped["reason"]
@@ -163,7 +163,7 @@ def test_frames_that_cannot_be_decoded_are_named_skipped_and_bridged(tmp_path, o
 
 def test_a_full_disk_keeps_what_is_done_and_the_next_run_ends_as_an_undisturbed_one(tmp_path, one_hand, monkeypatch):
     path = write_clip(tmp_path / "clip.mp4", 60)
-    process_video(predictor_of(Truth(one_hand)), open_video(path), tmp_path / "whole", "fit")
+    process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "whole", "fit")
     real, left = np.savez, [3]
 
     def savez(*args, **arrays):
@@ -174,7 +174,7 @@ def test_a_full_disk_keeps_what_is_done_and_the_next_run_ends_as_an_undisturbed_
 
     monkeypatch.setattr(np, "savez", savez)
     with pytest.raises(VideoError, match=r"The disk is full\. What is done is kept"):
-        process_video(predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit")
+        process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit")
     monkeypatch.undo()
     for module in (measure, finish, run):
         monkeypatch.setattr(module, "SEGMENT_FRAMES", 16)
@@ -184,7 +184,7 @@ def test_a_full_disk_keeps_what_is_done_and_the_next_run_ends_as_an_undisturbed_
     detect, follow = truth.detect, truth.follow
     truth.follow = lambda image, joints: seen.append(1) or follow(image, joints)
     truth.detect = lambda image: seen.append(1) or detect(image)
-    process_video(predictor_of(truth), open_video(path), tmp_path / "out", "fit")
+    process_video(quick_predictor_of(truth), open_video(path), tmp_path / "out", "fit")
     assert len(seen) < 20  # only the last segment was measured again
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
@@ -193,10 +193,10 @@ def test_another_run_in_the_folder_is_not_mixed_in(tmp_path, one_hand, monkeypat
     path = write_clip(tmp_path / "clip.mp4", 20)
     monkeypatch.setattr(run, "_write_files", lambda *args: pytest.fail("stop"))
     with pytest.raises(pytest.fail.Exception):
-        process_video(predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit")
+        process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit")
     config = VideoConfig(K=K, smoothing=SmoothConfig(span=None))
     with pytest.raises(VideoError, match="another camera, smoothing"):
-        process_video(predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit", config)
+        process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit", config)
 
 
 KILLED = """
@@ -210,7 +210,7 @@ for module in (measure, finish, run):
 torch.set_num_threads(1)
 truth = Truth([[hand] for hand in moving_hand(60)])
 say = lambda *stage: print(*stage, flush=True)
-run.process_video(predictor_of(truth), open_video(Path(sys.argv[1])), Path(sys.argv[2]), "fit", progress=say)
+run.process_video(quick_predictor_of(truth), open_video(Path(sys.argv[1])), Path(sys.argv[2]), "fit", progress=say)
 """
 
 
@@ -231,3 +231,55 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path, moment):
     subprocess.run([*command, tmp_path / "out"], env=environment, check=True, capture_output=True)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert {file.name for file in (tmp_path / "out").iterdir()} - {"hands.parquet"} == FILES
+
+
+@pytest.fixture
+def verb(capsys, monkeypatch, one_hand):
+    """`occhand video ...` with the truth for a detector."""
+    from occhand import cli
+    from occhand.detect.mediapipe import MediaPipeHands
+
+    monkeypatch.setattr(MediaPipeHands, "load", lambda **options: Truth(one_hand))
+
+    def run(*args):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["video", *map(str, args)])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return ended.value.code, captured.out, captured.err
+
+    return run
+
+
+def test_the_verb_says_what_it_wrote(verb, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", 12)
+    code, out, _ = verb(clip, "--out", tmp_path / "out", "--no-smooth", "--K", "110,110,63.5,47.5")
+    assert code == 0
+    assert "right 0: 12 frames, 0 to 11" in out
+    assert f"wrote {tmp_path / 'out' / 'annotated.mp4'}" in out
+    assert "assumed" not in out
+    code, out, _ = verb(clip, "--out", tmp_path / "again", "--json")
+    assert json.loads(out)["smoothing"]["span"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["none.mp4"], "No such video"),
+        (["77"], "No webcam 77"),
+        (["empty.mp4"], "Empty file"),
+        (["clip.mp4", "--fps", "30"], "own time stamps"),
+        (["clip.mp4", "--seconds", "3"], "no webcam"),
+        (["clip.mp4", "--bridge", "-1"], "expected 0 to 10"),
+        (["clip.mp4", "--K", "wide"], "expected fx,fy,cx,cy"),
+    ],
+)
+def test_what_the_verb_cannot_use_is_one_line(verb, tmp_path, monkeypatch, args, message):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", 2)
+    (tmp_path / "empty.mp4").touch()
+    code, _, err = verb(*args)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "occhand-video").exists()

@@ -110,7 +110,7 @@ class Clip:
         return self.seed, self.number, CLIP_KINDS.index(self.kind)
 
     @property
-    def K(self) -> Float[np.ndarray, "3 3"]:
+    def K(self) -> Float[np.ndarray, "3 3"]:  # noqa: N802
         focal_px, middle = self.size / (2 * _FIELD), (self.size - 1) / 2
         return np.array([[focal_px, 0.0, middle], [0.0, focal_px, middle], [0.0, 0.0, 1.0]])
 
@@ -148,9 +148,8 @@ class Clip:
             parts.append(surfaces.moved(solid_R, solid_t))
         joined = join(parts)
         scene = Scene(hands[0], joined, cast.materials, cast.lighting, self.K, cast.prop and cast.prop.solid, solid_R, solid_t)
-        return scene, tuple(
-            self._annotate(actor.side, hand, parts, k) for k, (actor, hand) in enumerate(zip(cast.actors, hands, strict=True))
-        )
+        told = [self._annotate(actor.side, hand, parts, k) for k, (actor, hand) in enumerate(zip(cast.actors, hands, strict=True))]
+        return scene, tuple(told)
 
     def _annotate(self, side: Side, hand: PosedHand, parts: list[Surfaces], own: int) -> ClipHand:
         others = [part for k, part in enumerate(parts) if k != own]
@@ -266,10 +265,12 @@ def _sample_actor(rng: np.random.Generator, side: Side, betas: np.ndarray, forea
 
 def _without_collisions(angles: _Spline, seconds: float) -> _Spline:
     """The same poses, opened by as little as keeps the digits apart all along."""
-    times = np.linspace(0.0, seconds, max(2, round(6 * seconds)))
-    while any(
-        deepest_overlap(mean_hand(), place(mean_hand(), angles.at(time), np.eye(3), np.zeros(3))) > OVERLAP_TOLERANCE for time in times
-    ):
+    hand = mean_hand()
+
+    def overlap(time: float) -> float:
+        return float(deepest_overlap(hand, place(hand, angles.at(time), np.eye(3), np.zeros(3))))
+
+    while any(overlap(time) > OVERLAP_TOLERANCE for time in np.linspace(0.0, seconds, max(2, round(6 * seconds)))):
         angles = _Spline(0.94 * angles.points, angles.step)
     return angles
 

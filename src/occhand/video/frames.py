@@ -78,6 +78,29 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> FrameS
     return VideoFile(path)
 
 
+def open_source(name: str, out: Path, fps: float | None = None, seconds: float | None = None) -> FrameSource:
+    """What a user names: a file, a folder, or a webcam by its number, which is recorded to `capture.mp4` in `out` first.
+
+    Args:
+        name: A path, or a number such as 0; a file or folder of that name goes first.
+        out: Where a recording goes; one that is there from a run that was stopped is used again.
+        fps: As for `open_video`.
+        seconds: Length of a recording; None: until Ctrl-C.
+
+    Raises:
+        VideoError: As `open_video` and `record_webcam`; a length for something that is no webcam.
+        ImportError: PyAV is missing.
+    """
+    if not name.isdigit() or Path(name).exists():
+        if seconds is not None:
+            raise VideoError(f"{name} is no webcam, so --seconds means nothing. Leave it out.")
+        return open_video(name, fps)
+    capture = out / "capture.mp4"
+    if not capture.exists():
+        record_webcam(int(name), capture, seconds)
+    return open_video(capture, fps)
+
+
 class FrameFolder:
     """Pictures of a folder as a video.
 

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 import occhand
+from occhand.detect.mediapipe import MediaPipeHands
 from occhand.predictor import Predictor
 from occhand.result import write_json
 from occhand.types import Camera
@@ -32,8 +33,9 @@ from occhand.video.smooth import SmoothConfig
 from occhand.video.tables import write_npz, write_parquet
 
 SCHEMA_VERSION = 1
+STAGES = ("Finding hands", "Drawing")
 Progress = Callable[[str, int, int | None], None]
-"""What is being done, frames done, frames in all where that is known."""
+"""One of `STAGES`, frames done, frames in all where that is known."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,39 @@ class VideoResult:
     """`video.json` first."""
     record: dict[str, Any]
     """The content of `video.json`."""
+
+
+def load_video_predictor(
+    model: str | os.PathLike[str] = "fit",
+    hand: str | os.PathLike[str] | None = None,
+    refine: bool = True,
+    joints_from: str | os.PathLike[str] | None = None,
+) -> Predictor:
+    """A predictor whose detector is quick enough for a video: it searches the whole frame and its squares, no smaller tiles.
+
+    Args, and what is raised: as for `Predictor.from_pretrained` and `MediaPipeHands.load`.
+    """
+    estimator = Predictor.from_pretrained(model, hand, refine, joints_from).estimator
+    detector = MediaPipeHands.load(tile_fractions=(1.0,))
+    return Predictor(estimator, detector, detector)
+
+
+def summary(result: VideoResult) -> str:
+    """What was found and written, in words."""
+    record = result.record
+    lines = [f"{record['video']['file']}: {record['video']['frames']} frames, {record['video']['seconds']:.1f} s"]
+    for track in record["tracks"]:
+        bridged = f", {track['bridged_frames']} of them bridged" if track["bridged_frames"] else ""
+        lines.append(
+            f"  {track['side']} {track['track']}: {track['frames']} frames, {track['first_frame']} to {track['last_frame']}{bridged}"
+        )
+    if not record["tracks"]:
+        lines.append("  no hand found")
+    lines += [f"  frame {frame['frame']} skipped: {frame['reason']}" for frame in record["skipped_frames"]]
+    lines += [f"  wrote {file}" for file in result.files]
+    if record["camera"]["assumed"]:
+        lines.append("The camera was assumed, so the distance of the hands is a guess. Give --K fx,fy,cx,cy where it is known.")
+    return "\n".join(lines)
 
 
 def process_video(
@@ -78,10 +113,10 @@ def process_video(
         camera = _camera_of(source, config)
         folder = SegmentFolder(out / ".segments", _run_record(source, name, camera, config))
         total = source.frame_count
-        count = measure_video(predictor, source, camera, folder, lambda done: report("Finding hands", done, total))
+        count = measure_video(predictor, source, camera, folder, lambda done: report(STAGES[0], done, total))
         total = sum(len(segment.times) for segment in folder.raw_segments())
         finisher = Finisher(source, camera, predictor.estimator.hand, config.smoothing)
-        finisher.finish_video(folder, count, lambda done: report("Drawing", done, total))
+        finisher.finish_video(folder, count, lambda done: report(STAGES[1], done, total))
         result = _write_files(folder, count, out, source, name, camera, predictor, config)
         folder.remove()
     return result
