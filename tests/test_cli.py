@@ -120,7 +120,10 @@ BAD_INPUT = {
     "joints of the wrong shape": ([PHOTO, "--keypoints", "twenty.json"], r"expected \(21, 2\)"),
     "unknown mesh format": ([PHOTO, "--mesh", "stl"], "choose obj, ply, glb"),
     "unknown hand": ([PHOTO, "--hand", "opne"], "choose open, mano"),
-    "unknown model": ([PHOTO, "--model", "handocnet"], "expected 'fit', a .safetensors file or an authors' snapshot"),
+    "unknown model": ([PHOTO, "--model", "handocnet"], "expected 'fit', a .safetensors file, an authors' snapshot"),
+    "runtime of the fit": ([PHOTO, "--runtime", "torch"], "The fit is no network"),
+    "precision that a runtime has not": ([PHOTO, "--model", "none.onnx", "--runtime", "torch", "--precision", "int8"], "has no int8"),
+    "exported network not there": ([PHOTO, "--model", "none.onnx"], "Exported network not found"),
     "weights not there": ([PHOTO, "--model", "none.safetensors"], "Weights not found"),
     "weights that are none": ([PHOTO, "--model", "text.safetensors"], "is no whole safetensors file"),
     "maps of the fit": ([PHOTO, "--maps"], "The fit has no maps"),
@@ -270,6 +273,29 @@ def test_synth_and_stress_refuse_what_is_not_there(run, tmp_path, monkeypatch, a
     assert len(err.strip().splitlines()) == 1
 
 
+def test_export_is_checked_before_weights_are_read(run, tmp_path):
+    for args, message in ((("net.trt",), "end it in .onnx"), (("net.onnx", "--precision", "bf16"), "has no bf16")):
+        code, _, err = run("export", "none.safetensors", "--out", tmp_path / args[0], *args[1:])
+        assert code == 2
+        assert message in err
+    assert list(tmp_path.glob("net*")) == []
+
+
+def test_bench_writes_ratios_and_a_plot(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("occhand.bench.missing_packages", lambda runtime: ["none"] if runtime != "torch" else [])
+    code, out, _ = run("bench", "--batches", 1, "--threads", 1, "--rounds", 2, "--out", tmp_path / "b")
+    report = json.loads((tmp_path / "b" / "bench.json").read_text())
+    assert code == 0
+    assert "bench.png" in out
+    assert report["timings"][0]["variant"] == "plain"
+    assert report["timings"][0]["ratio"] == 1
+    assert all(timing["p95_ms"] >= timing["p50_ms"] >= timing["min_ms"] > 0 for timing in report["timings"])
+    assert sum(report["modules"].values()) < 3 * report["timings"][0]["p95_ms"]
+    code, _, err = run("bench", "--batches", 0)
+    assert code == 2
+    assert "at least 1" in err
+
+
 def test_doctor_names_a_next_step_for_what_is_missing(run):
     code, out, _ = run("doctor")
     assert code == 0
@@ -279,7 +305,7 @@ def test_doctor_names_a_next_step_for_what_is_missing(run):
     assert all(finding["next_step"] for finding in findings if finding["state"] != "ok")
 
 
-VERBS = ("", "predict", "convert", "convert mano", "convert checkpoint", "models", "synth", "stress", "doctor")
+VERBS = ("", "predict", "convert", "convert mano", "convert checkpoint", "models", "synth", "stress", "export", "bench", "doctor")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -262,15 +262,29 @@ def _load_network(
     path = Path(name)
     if path.suffix in EXPORTED_SUFFIXES:
         return load_exported(path, runtime or "auto", precision, hand), None
-    if path.suffix == ".safetensors":
-        plain = load_checkpoint(path, hand)
-    elif path.suffix in (".tar", ".pth", ".pt"):
-        plain = load_released(path, hand)
-    else:
-        near = difflib.get_close_matches(str(name), ("fit",), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"Unknown model {str(name)!r}; expected 'fit', a .safetensors file, an authors' snapshot (.pth.tar) or an exported network "
-            f"(.onnx, .xml).{hint}"
-        )
+    plain = load_weights(path, hand)
     return make_ready(plain, runtime or "torch", precision or "fp32"), plain
+
+
+def load_weights(path: Path, hand: HandLayer | str | None = None) -> HandOccNet | HandGCAT:
+    """A network from a file of ours or a snapshot of the authors, in evaluation mode.
+
+    Args:
+        path: `.safetensors` or `.pth.tar`.
+        hand: The hand, or its name as for `load_hand`; None: the one that the file names or holds.
+
+    Raises:
+        ValueError: Neither, or a file that holds something else.
+        FileNotFoundError: No such file, or no such hand.
+    """
+    layer = load_hand(hand) if isinstance(hand, str) else hand
+    if path.suffix == ".safetensors":
+        return load_checkpoint(path, layer)
+    if path.suffix in (".tar", ".pth", ".pt"):
+        return load_released(path, layer)
+    near = difflib.get_close_matches(str(path), ("fit",), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"Unknown model {str(path)!r}; expected 'fit', a .safetensors file, an authors' snapshot (.pth.tar) or an exported network "
+        f"(.onnx, .xml).{hint}"
+    )

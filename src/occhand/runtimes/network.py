@@ -20,7 +20,7 @@ from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.input_check import check_input
 from occhand.runtimes.choice import Precision, Runtime, processor_precisions, resolve
-from occhand.runtimes.onnx_graph import METADATA_KEY, GraphInfo, graph_info, input_names, network_digest, to_onnx
+from occhand.runtimes.onnx_graph import METADATA_KEY, GraphInfo, graph_info, graph_input_names, input_names, network_digest, to_onnx
 from occhand.types import ModelInput, ModelOutput
 
 _log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def read_graph_info(path: Path) -> GraphInfo:
 def open_graph(path: Path, info: GraphInfo, runtime: Runtime, precision: Precision) -> Callable[[ModelInput], ModelOutput]:
     """An exported graph as a function of a network's input; as many threads as PyTorch has."""
     names = input_names(info.config)
-    arrays = _onnx_session(path, names) if runtime == "onnx" else _openvino_session(path, precision)
+    arrays = _onnx_session(path, graph_input_names(info.config)) if runtime == "onnx" else _openvino_session(path, precision)
 
     def run(inputs: ModelInput) -> ModelOutput:
         given = [np.ascontiguousarray(getattr(inputs, name).numpy(), dtype=np.float32) for name in names]

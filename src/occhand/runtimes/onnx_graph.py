@@ -72,6 +72,11 @@ def input_names(config: ModelConfig) -> tuple[str, ...]:
     return ("image", "joints_crop") if isinstance(config, HandGCATConfig) else ("image",)
 
 
+def graph_input_names(config: ModelConfig) -> tuple[str, ...]:
+    """Their names in a graph, where an output is called `joints_crop` too."""
+    return tuple({"joints_crop": "given_joints_crop"}.get(name, name) for name in input_names(config))
+
+
 def example_input(config: ModelConfig, batch: int, seed: int = 0) -> ModelInput:
     """Smooth random pictures and joints of the right sizes: to trace a network, and to compare two of the same."""
     generator = torch.Generator().manual_seed(seed)
@@ -114,7 +119,7 @@ def to_onnx(model: HandOccNet | HandGCAT, info: GraphInfo) -> Any:
             exported,
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(input_names(model.config)),
+            input_names=list(graph_input_names(model.config)),
             output_names=list(info.outputs),
             verbose=False,
         )

@@ -1,0 +1,233 @@
+"""Exported networks give the network's numbers, say what they are, and nothing is left of a failed export."""
+
+import copy
+import json
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+
+from occhand.export.int8 import calibration_crops
+from occhand.export.write import check_export, export_network
+from occhand.models.presets import PRESETS
+from occhand.runtimes import choice
+from occhand.runtimes.choice import resolve
+from occhand.runtimes.network import load_exported, make_ready
+from occhand.runtimes.onnx_graph import example_input, to_onnx
+from occhand.synth.dataset import SynthDataset
+from occhand.synth.write import write_synth
+from tests.models.conftest import open_hand, small  # noqa: F401 (a fixture)
+from tests.models.test_fuse import lived_in
+from tests.models.test_switches import filled
+
+pytest.importorskip("onnxruntime", reason="needs the [export] extra")
+FAMILIES = ("handoccnet", "handgcat")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_shape_checks():
+    """They read sizes as numbers, which would fix the batch of an exported graph."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="module")
+def networks(open_hand):  # noqa: F811
+    return {name: lived_in(filled(small(PRESETS[name].config), open_hand)) for name in FAMILIES}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_trace_per_network():
+    """Tracing takes most of an export's time: the graphs are kept, and get the metadata that is asked for."""
+    made = {}
+
+    def to_onnx_once(model, info):
+        if id(model) not in made:
+            made[id(model)] = to_onnx(model, info)
+        proto = copy.deepcopy(made[id(model)])
+        proto.metadata_props[-1].value = info.to_json()
+        return proto
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("occhand.export.write.to_onnx", to_onnx_once)
+        patch.setattr("occhand.runtimes.network.to_onnx", to_onnx_once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def exported(networks, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    return {name: export_network(model, folder / f"{name}.onnx") for name, model in networks.items()}
+
+
+@pytest.fixture(autouse=True)
+def quiet_torch(caplog):
+    """Its tracer logs a line for every step."""
+    caplog.set_level("WARNING")
+
+
+@pytest.fixture(autouse=True)
+def able_processor(monkeypatch):
+    """As on a processor that has all precisions; those without compute them more slowly."""
+    monkeypatch.setattr(choice, "processor_precisions", lambda: ("fp32", "bf16", "int8"))
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_file_gives_the_networks_numbers_for_any_batch(name, runtime, networks, exported):
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    ready = load_exported(exported[name].files[0], runtime)
+    assert (ready.title.lower(), ready.precision) == (name, "fp32")
+    for batch in (1, 3):
+        inputs = example_input(ready.config, batch, seed=5)
+        with torch.no_grad():
+            expected = networks[name](inputs)
+        mine = ready(inputs)
+        for a, b in ((expected.vertices, mine.vertices), (expected.joints, mine.joints), (expected.transforms, mine.transforms)):
+            assert (a - b).abs().max() <= 2e-5 * a.abs().max()
+
+
+def test_the_card_says_what_the_file_is(exported):
+    network, card, page = exported["handgcat"].files
+    about = json.loads(card.read_text())
+    assert (about["network"], about["hand"], about["precision"]) == ("handgcat", "open", "fp32")
+    assert about["inputs"]["given_joints_crop"]["shape"] == ["batch", 21, 2]
+    assert all(entry["is"] for kind in ("inputs", "outputs") for entry in about[kind].values())
+    assert about["difference_to_pytorch_fp32"]["vertices_max_mm"] < 0.01
+    assert about["sha256"] in page.read_text()
+    assert network.stat().st_size > 0
+
+
+def test_int8_is_calibrated_on_hands_and_stays_near(networks, tmp_path):
+    model = networks["handgcat"]
+    write_synth(tmp_path / "hands", SynthDataset(seed=3, indices=range(4), size=64))
+    crops = calibration_crops(str(tmp_path / "hands"), 8, model.config)
+    assert len(crops) == 4
+    result = export_network(model, tmp_path / "small.onnx", "int8", crops)
+    ready = load_exported(result.files[0], "onnx")
+    assert ready.precision == "int8"
+    graph = result.files[0].read_bytes()
+    assert graph.count(b"DequantizeLinear") > 0
+    with pytest.raises(ValueError, match="in int8, not fp32"):
+        load_exported(result.files[0], "onnx", "fp32")
+
+
+def test_openvino_files_say_their_precision(networks, tmp_path):
+    pytest.importorskip("openvino")
+    files = export_network(networks["handoccnet"], tmp_path / "small.xml", "bf16").files
+    assert [file.name for file in files] == ["small.xml", "small.bin", "small.json", "small.md"]
+    assert load_exported(files[0]).precision == "bf16"
+    with pytest.raises(ValueError, match="is for OpenVINO"):
+        load_exported(files[0], "onnx")
+
+
+def test_a_failed_export_leaves_nothing(networks, tmp_path, monkeypatch):
+    def far_off(*_, **__):
+        raise ValueError("too far")
+
+    monkeypatch.setattr("occhand.export.write.compare", far_off)
+    monkeypatch.setattr("occhand.export.write.to_onnx", lambda *_: None)
+    monkeypatch.setattr("occhand.export.write._save", lambda _, path: path.write_text("graph"))
+    monkeypatch.setattr("occhand.export.write.load_exported", lambda *_: None)
+    with pytest.raises(ValueError, match="too far"):
+        export_network(networks["handoccnet"], tmp_path / "new" / "out.onnx")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_numbers_that_differ_too_much_are_refused(networks, exported, open_hand):  # noqa: F811
+    from occhand.export.parity import compare
+
+    other = filled(small(PRESETS["handoccnet"].config), open_hand)
+    with pytest.raises(ValueError, match="mm from the original"):
+        compare(other, networks["handoccnet"], [example_input(other.config, 2)], "fp32")
+
+
+BAD_CHOICES = {
+    "unknown runtime": (("tensorrt", "fp32"), ValueError, "choose one of torch, compile, onnx, openvino, auto"),
+    "unknown precision": (("torch", "fp16"), ValueError, "choose one of fp32, bf16, int8"),
+    "bf16 in ONNX Runtime": (("onnx", "bf16"), ValueError, "has no bf16; choose fp32 or int8, or runtime torch or compile or openvino"),
+    "int8 in PyTorch": (("torch", "int8"), ValueError, "has no int8"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CHOICES)
+def test_runtimes_and_precisions_that_do_not_go_together(case):
+    names, error, message = BAD_CHOICES[case]
+    with pytest.raises(error, match=message):
+        resolve(*names)
+
+
+def test_what_is_missing_is_said_with_the_extra(monkeypatch):
+    monkeypatch.setattr(choice, "missing_packages", lambda runtime: ["openvino"] if runtime == "openvino" else [])
+    with pytest.raises(ImportError, match=r"pip install 'occhand\[export\]'"):
+        resolve("openvino", "fp32")
+    assert resolve("auto", "fp32")[0] == "onnx"
+
+
+def test_a_processor_without_the_precision_is_told(monkeypatch):
+    monkeypatch.setattr(choice, "processor_precisions", lambda: ("fp32",))
+    with pytest.raises(ValueError, match="no instructions for bf16"):
+        resolve("torch", "bf16")
+
+
+def test_weights_have_no_int8_without_calibration(networks):
+    with pytest.raises(ValueError, match="int8 needs calibration"):
+        make_ready(networks["handoccnet"], "onnx", "int8")
+
+
+def test_bf16_is_near_and_not_equal(networks):
+    inputs = example_input(networks["handoccnet"].config, 2)
+    exact, near = (make_ready(networks["handoccnet"], "torch", precision)(inputs) for precision in ("fp32", "bf16"))
+    error_mm = 1e3 * (exact.vertices - near.vertices).norm(dim=-1).mean()
+    assert 0 < error_mm < 20
+    assert near.vertices.dtype == torch.float32
+
+
+def test_the_graph_of_weights_is_made_once(networks, tmp_path, monkeypatch, caplog):
+    ready = make_ready(networks["handoccnet"], "onnx")
+    assert "once" in caplog.text
+    monkeypatch.setattr("occhand.runtimes.network.to_onnx", lambda *_: pytest.fail("made twice"))
+    again = make_ready(networks["handoccnet"], "onnx")
+    inputs = example_input(ready.config, 1)
+    assert torch.equal(ready(inputs).vertices, again(inputs).vertices)
+
+
+def test_files_of_others_are_refused(tmp_path):
+    import onnx
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [value], [helper.make_tensor_value_info("y", 1, [1])])
+    onnx.save(helper.make_model(graph), tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match="was not exported by occhand"):
+        load_exported(tmp_path / "other.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"no graph")
+    with pytest.raises(ValueError, match="no ONNX file that can be read"):
+        load_exported(tmp_path / "broken.onnx")
+    with pytest.raises(FileNotFoundError, match="not found"):
+        load_exported(tmp_path / "none.onnx")
+
+
+def test_a_file_of_another_version_is_refused(exported, tmp_path):
+    import onnx
+
+    model = onnx.load(exported["handoccnet"].files[0])
+    entry = next(entry for entry in model.metadata_props if entry.key == "occhand")
+    entry.value = entry.value.replace('"form": 1', '"form": 99')
+    onnx.save(model, tmp_path / "newer.onnx")
+    with pytest.raises(ValueError, match="exported by another version of occhand"):
+        load_exported(tmp_path / "newer.onnx")
+
+
+def test_formats_and_calibration_are_checked_before_work(networks, tmp_path):
+    with pytest.raises(ValueError, match=r"end it in \.onnx"):
+        check_export(tmp_path / "net.trt", "fp32")
+    with pytest.raises(ValueError, match="0 were given"):
+        export_network(networks["handgcat"], tmp_path / "net.onnx", "int8")
+    (tmp_path / "void").mkdir()
+    with pytest.raises(ValueError, match="void"):
+        calibration_crops(str(tmp_path / "void"), 4, networks["handgcat"].config)
+    assert not np.any([path.suffix == ".onnx" for path in tmp_path.iterdir()])
