@@ -5,7 +5,9 @@ from __future__ import annotations
 import json as json_module
 import logging
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +27,8 @@ from occhand.data.datasets import create_dataset, dataset_info, list_datasets
 from occhand.data.pose_encoding import PoseMean
 from occhand.data.predictions import Predictions, read_predictions
 from occhand.data_check import check_dataset, describe
+from occhand.demo.serve import serve
+from occhand.demo.shelf import Shelf
 from occhand.doctor import diagnose
 from occhand.estimate import estimate
 from occhand.estimators import Estimator, NetworkEstimator
@@ -480,6 +484,22 @@ def bench(
     files = report.write(out)
     print(describe_bench(report))
     print("Wrote " + ", ".join(map(str, files)))
+    return 0
+
+
+@app.command
+def demo(model: str = "fit", port: int | None = None, browser: bool = True) -> int:
+    """Open a page to play with: pictures, an occluder to drag, the estimate and how sure it is. It stays on this computer.
+
+    Args:
+        model: Weights of your own to offer beside the bundled ones, as for predict.
+        port: Of the page; without it the first free one from 7860.
+        browser: Open it in the browser.
+    """
+    with serve(Shelf(model), port, browser) as address:
+        print(f"The page is at {address}, for this computer only. Ctrl-C ends it.", flush=True)
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
     return 0
 
 

@@ -1,0 +1,66 @@
+"""The estimators that a visitor may choose from, loaded when first chosen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+from occhand.detect import DetectedHand, Detector, Keypointer
+from occhand.hand.assets import load_parameters
+from occhand.predictor import Predictor
+
+OWN_HAND = "of the model"
+
+
+class Choice(NamedTuple):
+    """What a visitor chose."""
+
+    model: str
+    refine: bool
+    hand: str
+
+
+class Shelf:
+    """Estimators by name.
+
+    Args:
+        model: Weights of the host's own, offered beside the bundled ones, and first.
+        detector: Finds hands in visitors' pictures; None: MediaPipe, started when the first picture comes.
+    """
+
+    def __init__(self, model: str | os.PathLike[str] | None = None, detector: Detector | Keypointer | None = None) -> None:
+        folder = Path(str(resources.files("occhand.models").joinpath("weights")))
+        bundled = {path.stem: str(path) for path in sorted(folder.glob("*.safetensors"))}
+        own = {} if model in (None, "fit") else {Path(str(model)).name: str(model)}
+        self._files = own | bundled | {"fit": "fit"}
+        self._finder = Predictor(Predictor.from_pretrained("fit").estimator, detector, detector)  # type: ignore[arg-type]
+        self._load = lru_cache(maxsize=8)(self._load_now)
+
+    @property
+    def models(self) -> Sequence[str]:
+        return list(self._files)
+
+    @cached_property
+    def hands(self) -> Sequence[str]:
+        """Hand models: MANO only where the host has converted one."""
+        try:
+            load_parameters("mano")
+        except FileNotFoundError:
+            return [OWN_HAND, "open"]
+        return [OWN_HAND, "open", "mano"]
+
+    def predictor(self, choice: Choice) -> Predictor:
+        """Raises ValueError for what is not on offer: what a browser sends is never taken for a path."""
+        if choice.model not in self._files or choice.hand not in self.hands:
+            raise ValueError(f"{choice.model!r} with {choice.hand!r} is not on offer here. Choose one of {', '.join(self._files)}.")
+        return self._load(choice)
+
+    def find_hands(self, picture: object) -> list[DetectedHand]:
+        return self._finder.find_hands(picture)  # type: ignore[arg-type]
+
+    def _load_now(self, choice: Choice) -> Predictor:
+        return Predictor.from_pretrained(self._files[choice.model], None if choice.hand == OWN_HAND else choice.hand, choice.refine)
