@@ -19,6 +19,8 @@ from rich.table import Column, Table
 from tyro.conf import Positional, UseAppendAction, arg
 
 import occhand
+from occhand.ablate import Budget
+from occhand.ablate import ablate as run_ablation
 from occhand.bench import BenchPlan
 from occhand.bench import bench as run_bench
 from occhand.bench import summary as describe_bench
@@ -292,6 +294,22 @@ def train(
         tell = lambda step, steps, line: bar.update(task, completed=step, total=steps, description=line)  # noqa: E731
         weights = run_training(asked, data, folder, options, resume, progress=tell)
     print(f"Wrote {weights}; use it with --model {weights}. Log, config and checkpoints are beside it.")
+    return 0
+
+
+@app.command
+def ablate(table: Positional[str], data: str, budget: Annotated[Budget, arg(name="")], out: Path | None = None) -> int:
+    """Train the rows of a paper's ablation table at equal budget on generated hands; rows that were finished before are kept.
+
+    Args:
+        table: handoccnet-1, handoccnet-2, handoccnet-3, handoccnet-4, handgcat-4, handgcat-5.
+        data: A folder of shards that 'occhand synth' wrote.
+        budget: Of every row.
+        out: Folder of the runs and the table; without it runs/TABLE.
+    """
+    folder = out or Path("runs") / table
+    run_ablation(table, data, folder, budget, progress=lambda line: print(line, file=sys.stderr))
+    print((folder / "ablation.md").read_text())
     return 0
 
 

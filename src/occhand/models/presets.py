@@ -114,12 +114,20 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+_NARROW: dict[str, Any] = {name: value for name, value in _SMALL.items() if name not in ("lifter", "joint_heads", "flat_hand_mean")}
+"""What makes a preset small and leaves its switches alone."""
+_TWIN = "-s"
+
+
 def find_preset(name: str) -> Preset:
-    """The preset of that name.
+    """The preset of that name; with `-s` added its narrow twin: the same switches at the size of the small open models, for ablations.
 
     Raises:
         ValueError: Unknown; the message lists the near ones.
     """
+    if name not in PRESETS and name.endswith(_TWIN) and name[: -len(_TWIN)] in PRESETS:
+        whole = PRESETS[name[: -len(_TWIN)]]
+        return Preset(replace(whole.config, **_NARROW), f"the narrow twin of {whole.table}")
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=4, cutoff=0.4) or [key for key in PRESETS if key in ("handoccnet", "handgcat")]
         raise ValueError(f"Unknown model {name!r}; near: {', '.join(near)}. 'occhand models' lists all.")

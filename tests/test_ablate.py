@@ -1,0 +1,47 @@
+"""Ablation tables: every row has a narrow network, rows are trained alike and kept, and the result says its budget."""
+
+import json
+
+import pytest
+
+from occhand.ablate import TABLES, Budget, RowResult, Table, ablate, row_recipe
+from occhand.models.presets import PRESETS, find_preset
+from tests.training_child import write_data
+
+BUDGET = Budget(samples=4, epochs=1.0, seeds=2, batch=2, val_samples=2, workers=0)
+
+
+def test_every_row_is_a_preset_with_a_narrow_twin():
+    presets = {preset for table in TABLES.values() for preset in table.rows.values()}
+    assert presets <= set(PRESETS)
+    assert len({find_preset(f"{preset}-s").config for preset in presets}) == len(presets)
+    assert {find_preset(row_recipe(preset, BUDGET).model).config.input_size for preset in presets} == {64}
+
+
+def test_a_table_is_trained_written_and_not_trained_twice(tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    write_data(data / "open-val", 4, first=100)
+    write_data(data / "open-train")
+    monkeypatch.setitem(TABLES, "tiny", Table("Tiny", {"identity": "handoccnet-identity"}))
+    first = ablate("tiny", str(data / "open-train"), tmp_path / "out", BUDGET)
+    (row,) = json.loads((tmp_path / "out" / "ablation.json").read_text())["rows"]
+    assert row["pa_mpjpe_mm"] == list(first[0].pa_mpjpe_mm)
+    assert all(0 < error < 200 for error in row["pa_mpjpe_mm"])
+    page = (tmp_path / "out" / "ablation.md").read_text()
+    assert "4 generated hands, 1 epochs, 2 seeds" in page
+    assert f"{first[0].pa_mpjpe_mm[0]:.2f}" in page
+
+    monkeypatch.setattr("occhand.ablate.train", None)
+    assert ablate("tiny", str(data / "open-train"), tmp_path / "out", BUDGET) == first
+
+
+def test_intervals_are_student_ts():
+    assert RowResult("a", "b", (10.0, 12.0)).interval == pytest.approx(12.71, abs=0.01)
+    assert RowResult("a", "b", (10.0,)).interval is None
+
+
+def test_what_cannot_be_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="near: handoccnet-1"):
+        ablate("handoccnet_1", "open-train", tmp_path)
+    with pytest.raises(ValueError, match="at least one"):
+        ablate("handoccnet-1", "open-train", tmp_path, Budget(seeds=0))
