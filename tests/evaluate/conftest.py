@@ -1,6 +1,7 @@
 """Made-up data sets taken for whole ones, networks with random weights, and an estimator that knows the truth."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def opened(made_up, fake_root):  # noqa: F811
 def network():
     """`network(name)`: a small network whose output depends on what it is given."""
 
+    @cache
     def make(name, seed=0):
         torch.manual_seed(seed)
         model = create_model(name)

@@ -35,10 +35,11 @@ def call(run, fake_root, tmp_path):
     return lambda name, *args: run(name, "--root", fake_root(name), "--split", SPLITS[name], "--out", tmp_path / "out", *args)
 
 
-@pytest.fixture
-def weights(network, tmp_path):
-    save_checkpoint(network("handgcat-open-s"), tmp_path / "gcat.safetensors", data="none", licence="none")
-    return tmp_path / "gcat.safetensors"
+@pytest.fixture(scope="session")
+def weights(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "gcat.safetensors"
+    save_checkpoint(network("handgcat-open-s"), path, data="none", licence="none")
+    return path
 
 
 def save(path, predictions, joints=None):

@@ -206,6 +206,7 @@ def test_rendered_hands_are_scored_by_occlusion(network, tmp_path):
     assert report.status.startswith("PARTIAL EVALUATION: 5 of 2,000")
     subsets = {figure.subset for figure in report.figures}
     assert {"all", "0% to 20% hidden", "60% to 80% hidden"} <= subsets
+    assert "| 60% to 80% hidden | 1 |" in report.markdown()
     assert {figure.key for figure in report.figures} >= {"root_mpjpe", "pa_mpjpe_proper", "pa_mpvpe_proper", "pa_f5_proper"}
     assert all("official" not in figure.alignment for figure in report.figures)
     assert any("sees the 2D joints and no picture" in note for note in report.notes)

@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 LeftOut = tuple[str, str]
 """Key and reason."""
 
-_CHUNK = 512
+_CHUNK = 128
 """Samples in a file of finished predictions: what a stopped run loses at most. Batches end with it, so that they are always the same."""
 _IDENTITY = "run.json"
 _log = logging.getLogger(__name__)

@@ -166,17 +166,18 @@ class EvaluationReport:
         return "\n\n".join(block for block in blocks if block) + "\n"
 
     def _figure_tables(self, partial: str) -> list[str]:
+        """All samples in full; strata a row each."""
         header = (f"{partial}figure", "value", "points", "alignment", "samples", "name in the official script")
-        subsets = list(dict.fromkeys(figure.subset for figure in self.figures))
-        return [
-            _table(
-                f"{partial}Figures" + (f", {subset}" if subset != ALL else ""),
-                header,
-                [(one.title, str(one), one.points, one.alignment, f"{one.samples:,}", one.official) for one in self._of(subset)],
-                most=len(self.figures),
-            )
-            for subset in subsets
+        whole = self._of(ALL)
+        rows = [(one.title, str(one), one.points, one.alignment, f"{one.samples:,}", one.official) for one in whole]
+        tables = [_table(f"{partial}Figures", header, rows, most=len(rows))]
+        columns = [one for one in whole if not one.key.endswith("_median")]
+        strata = [
+            (subset, f"{self._of(subset)[0].samples:,}", *(str(self.figure(one.key, subset)) for one in columns))
+            for subset in dict.fromkeys(figure.subset for figure in self.figures if figure.subset != ALL)
         ]
+        titles = [f"{one.title} ({one.alignment})" for one in columns]
+        return [*tables, _table(f"{partial}Figures by stratum", (f"{partial}stratum", "samples", *titles), strata)]
 
     def _of(self, subset: str) -> list[Figure]:
         return [figure for figure in self.figures if figure.subset == subset]
