@@ -46,7 +46,7 @@ def fuse(model: NetworkT) -> NetworkT:
     Raises:
         ValueError: Something else, or already fused.
     """
-    if not isinstance(model, HandOccNet | HandGCAT) or any(isinstance(module, SmoothPool) for module in model.modules()):
+    if not isinstance(model, HandOccNet | HandGCAT) or isinstance(model.trunk.resnet.bn1, nn.Identity):
         raise ValueError(f"Only a plain HandOccNet or HandGCAT can be fused, not a {type(model).__name__} like this one.")
     fused: Any = copy.deepcopy(model, {id(model.hand): model.hand}).eval().requires_grad_(False)  # Any: its parts change their kinds
     _fold_norms(fused)
@@ -88,9 +88,21 @@ class SmoothPool(nn.Conv2d):
         return conv2d(averaged, self.weight, self.bias, stride=self.window)
 
 
+def quicken_training(model: NetworkT) -> NetworkT:
+    """The savings that hold for weights that still move, in place: pooling before its convolution, memory channels-last.
+
+    Weights keep their names, shapes and meaning, so checkpoints are as before; gradients differ by rounding only. The gate's key sum and
+    fused attention are in the plain network already.
+    """
+    for trunk in (module for module in model.modules() if isinstance(module, Trunk)):
+        merge_pooling(trunk)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def merge_pooling(trunk: Trunk) -> None:
     """Pool before the last convolution of a trunk; on the same parameters, so it serves training as well."""
-    assert isinstance(trunk.pool, nn.AvgPool2d)
+    if isinstance(trunk.pool, nn.Identity):
+        return  # done before
     assert isinstance(trunk.pool.kernel_size, int)
     trunk.smooth, trunk.pool = SmoothPool(trunk.smooth, trunk.pool.kernel_size), nn.Identity()  # type: ignore[assignment]
 
