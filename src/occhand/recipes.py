@@ -16,12 +16,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from occhand.data.augment import RELEASED, STRONG, Augmentation
+from occhand.data.augment import RELEASED, STRONG, Augmentation, JitterRange
+from occhand.data.joint_errors import DetectorErrors, FixedErrors
 from occhand.data.transforms import JointNoise, TrainingCrop
 from occhand.losses import HandLosses, LossConfig, hand_losses
 from occhand.metrics.functional import relative_to
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
+from occhand.open_losses import OpenLoss
 from occhand.types import ModelInput, ModelTarget
 
 Network = HandOccNet | HandGCAT
@@ -159,7 +161,9 @@ class Recipe:
     """Whose pose and shape the annotations are."""
     loss: Loss = ReleasedLoss()
     joints_in: JointsIn = NoisyJoints()
-    """2D joints for networks that take them. In validation too, from a fixed seed."""
+    """2D joints for networks that take them."""
+    val_joints_in: JointsIn | None = None
+    """Those of validation, always the same; None: drawn as in training."""
     augmentation: Augmentation = RELEASED
     imagenet: bool = True
     """Whether the ResNet starts from ImageNet weights."""
@@ -199,18 +203,22 @@ _OPEN_S = Recipe(
     "open-val",
     "Apache-2.0",
     hand="open",
-    augmentation=STRONG,
+    loss=OpenLoss(),  # paints over whole batches, which is cheaper than degrading crop by crop
+    joints_in=DetectorErrors(),
+    val_joints_in=FixedErrors(),
+    augmentation=Augmentation(JitterRange(rotation_deg=90.0, rotation_probability=1.0, colour=0.0)),
     imagenet=False,
     optimiser="adamw",
     lr=1e-3,
     weight_decay=1e-4,
     schedule=Cosine(),
-    epochs=10.0,
+    epochs=30.0,
     batch=64,
     clip=1.0,
     ema=0.999,
 )
-_OPEN = replace(_OPEN_S, model="handoccnet", imagenet=True, lr=3e-4, epochs=30.0)
+# The full-size networks as released have neither the lifter nor the heads that our own loss trains.
+_OPEN = replace(_OPEN_S, model="handoccnet", loss=ReleasedLoss(), joints_in=NoisyJoints(), augmentation=STRONG, imagenet=True, lr=3e-4)
 
 RECIPES: dict[str, Recipe] = {
     "handoccnet-ho3d-v2": _HO3D,

@@ -193,7 +193,7 @@ def training_step(
 def validate(fabric: Fabric, recipe: Recipe, options: RunOptions, network: Network, held_out: HeldOut) -> dict[str, float]:
     """Errors on held-out samples: Procrustes-aligned and root-relative joints in mm, 2D joints in parts of the crop.
 
-    2D joints that the network takes carry the recipe's noise, always the same.
+    2D joints that the network takes carry the recipe's errors, always the same.
     """
     if fabric.world_size > 1:  # each process has its own statistics of batch norm; the first one's are kept
         for buffer in network.buffers():
@@ -205,7 +205,7 @@ def validate(fabric: Fabric, recipe: Recipe, options: RunOptions, network: Netwo
         if number % fabric.world_size != fabric.global_rank:
             continue
         generator = torch.Generator().manual_seed(number)
-        joints_in = recipe.joints_in(batch, generator) if isinstance(network, HandGCAT) else None
+        joints_in = (recipe.val_joints_in or recipe.joints_in)(batch, generator) if isinstance(network, HandGCAT) else None
         crop, joints_in = fabric.to_device((batch, joints_in))
         with fabric.autocast():
             output = network(ModelInput(crop.image.contiguous(memory_format=torch.channels_last), joints_in))
@@ -268,7 +268,7 @@ def start(fabric: Fabric, recipe: Recipe, options: RunOptions) -> State:
         load_imagenet_trunk(network, options.imagenet)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stubs lack it
     kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
-    optimiser = kind(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    optimiser = kind(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     averaged = None if recipe.ema is None else deepcopy(network).to(fabric.device).requires_grad_(False)
     model, optimiser = fabric.setup(network, optimiser)
     return State(model, optimiser, averaged)
