@@ -98,9 +98,10 @@ def test_quickened_training_has_the_same_gradients_and_weights(name, open_hand):
         output = model(inputs)
         (output.vertices.square().sum() + output.joints_crop.square().sum()).backward()
     mine = dict(quick.named_parameters())
+    # Some gradients are zero but for rounding, as of a bias before a batch norm: they are held against the largest.
+    largest = max(parameter.grad.abs().max() for parameter in plain.parameters())
     for key, parameter in plain.named_parameters():
-        # Some gradients are zero but for rounding, as of a key's bias under softmax.
-        assert (parameter.grad - mine[key].grad).abs().max() <= 1e-9 * parameter.grad.abs().max() + 1e-11, key
+        assert (parameter.grad - mine[key].grad).abs().max() <= 1e-11 * largest, key
     plain.load_state_dict(quick.state_dict())
     assert_same_algebra(quick.eval(), small_inputs(config))
 
