@@ -237,7 +237,7 @@ def turned_hands(crop: TrainingCrop, count: int, generator: torch.Generator) -> 
 def drawn_evidence(crop: TrainingCrop, takes_joints: bool, generator: torch.Generator) -> Evidence2D:
     """2D joints as heat maps and a detector could give them."""
     cpu = crop._replace(joints_crop=crop.joints_crop.cpu(), joints_visible=crop.joints_visible.cpu())
-    own = DetectorErrors(visible=(0.01, 0.15), hidden_factor=(1.0, 3.0), missing=0, hidden_missing=0, none=0, gross=0.1)
+    own = DetectorErrors(visible=(0.01, 0.15), hidden_factor=(1.0, 3.0), missing=0.0, hidden_missing=0.0, none=0.0, gross=0.1)
     joints = own(cpu, generator).clamp(0, 1)
     error = (joints - cpu.joints_crop).abs().mean((1, 2), keepdim=True)
     spread = (0.065**2 + (error * torch.exp(0.4 * torch.randn(joints.shape, generator=generator))).square()).sqrt()
