@@ -45,6 +45,7 @@ from occhand.predictor import Predictor, load_weights
 from occhand.recipes import find_recipe
 from occhand.runtimes.choice import Precision, RuntimeChoice
 from occhand.stress.run import run_stress
+from occhand.synth.clip_files import write_clips
 from occhand.synth.dataset import SPLITS, SynthDataset, load_split
 from occhand.synth.write import write_synth
 from occhand.train import train as run_training
@@ -206,6 +207,8 @@ def synth(
     split: str | None = None,
     workers: int = 1,
     jpeg: int | None = None,
+    clips: int = 0,
+    frames: int = 300,
 ) -> int:
     """Write synthetic occluded hands with exact ground truth as tar shards; run again, it goes on where it stopped.
 
@@ -217,7 +220,13 @@ def synth(
         split: A fixed split instead of n and seed: open-train, open-val, open-test.
         workers: Processes.
         jpeg: Quality from 1 to 95; without it every pixel is kept.
+        clips: Instead of samples, so many films of moving hands, as folders of frames with truth.npz.
+        frames: Of each film, 30 a second.
     """
+    if clips:
+        folders = write_clips(out, clips, seed, frames, size)
+        print(f"{len(folders)} clips in {out}. Look at one with 'occhand video {folders[0]}'.")
+        return 0
     dataset = load_split(split, size) if split else SynthDataset(seed, range(n), size)
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Rendering", total=len(dataset))

@@ -136,7 +136,8 @@ class Clip:
 
     def _scene(self, index: int) -> tuple[Scene, tuple[ClipHand, ...]]:
         cast, time = self._cast, index / FPS
-        hands, parts = [], []
+        hands: list[PosedHand] = []
+        parts: list[Surfaces] = []
         for actor in cast.actors:
             hand, limb = actor.pose(time, HAND_LABEL if not hands else OTHER_HAND_LABEL)
             hands.append(hand)
@@ -147,7 +148,9 @@ class Clip:
             surfaces = cast.prop.surfaces
             parts.append(surfaces.moved(solid_R, solid_t))
         joined = join(parts)
-        scene = Scene(hands[0], joined, cast.materials, cast.lighting, self.K, cast.prop and cast.prop.solid, solid_R, solid_t)
+        scene = Scene(
+            hands[0], joined, cast.materials, cast.lighting, self.K, None if cast.prop is None else cast.prop.solid, solid_R, solid_t
+        )
         told = [self._annotate(actor.side, hand, parts, k) for k, (actor, hand) in enumerate(zip(cast.actors, hands, strict=True))]
         return scene, tuple(told)
 
@@ -247,8 +250,9 @@ class _Cast:
             actors = [_sample_actor(rng, side, betas, sample_forearm(rng), _wander(rng, seconds), seconds)]
             prop = _sample_prop(rng, actors[0].path, materials, seconds)
         else:
-            lanes, forearm = zip(("right", "left"), _crossing_paths(rng, seconds), strict=True), sample_forearm(rng)
-            actors = [_sample_actor(rng, side, betas, forearm, path, seconds) for side, path in lanes]
+            paths, forearm = _crossing_paths(rng, seconds), sample_forearm(rng)
+            sides: tuple[Side, Side] = ("right", "left")
+            actors = [_sample_actor(rng, side, betas, forearm, path, seconds) for side, path in zip(sides, paths, strict=True)]
         return cls(actors, prop, materials, sample_lighting(rng))
 
 

@@ -1,0 +1,63 @@
+"""Clips on disk: a folder of frames and its ground truth each, whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from occhand.synth.clips import CLIP_KINDS, FPS, Clip
+
+
+def write_clips(out: Path, count: int, seed: int, frames: int, size: int) -> list[Path]:
+    """Write clips of every kind in turn: `NAME/00000.png ...` and `NAME/truth.npz`; those that are there already are kept.
+
+    `truth.npz` holds `time_s` (frames,), `K` (3, 3), `side` (hands,), and for every frame and hand `joints` (frames, hands, 21, 3),
+    `joints_img`, `vertices` and `hidden` (frames, hands, 21): behind the object, an arm or the other hand. Metres, camera frame, pixels.
+
+    Args:
+        out: Made where it is missing.
+        count: Of clips.
+        seed: Of all.
+        frames: Of each, at 30 a second.
+        size: Height and width, pixels.
+
+    Returns:
+        Their folders.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    folders = []
+    for number in range(count):
+        clip = Clip(seed, number, CLIP_KINDS[number % len(CLIP_KINDS)], frames, size)
+        folder = out / f"{clip.name}-{frames}-{size}"
+        folders.append(folder)
+        if not folder.exists():
+            _write_clip(clip, folder)
+    return folders
+
+
+def _write_clip(clip: Clip, folder: Path) -> None:
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        times, hands = [], []
+        for k, frame in enumerate(clip):
+            Image.fromarray(frame.image).save(beside / f"{k:05d}.png", compress_level=1)
+            times.append(frame.time)
+            hands.append(frame.hands)
+        np.savez_compressed(
+            beside / "truth.npz",
+            time_s=np.array(times),
+            fps=np.array(FPS),
+            K=clip.K,
+            side=np.array([hand.side for hand in hands[0]]),
+            joints=np.array([[hand.joints_cam for hand in both] for both in hands]),
+            joints_img=np.array([[hand.joints_img for hand in both] for both in hands]),
+            vertices=np.array([[hand.vertices_cam for hand in both] for both in hands], np.float32),
+            hidden=np.array([[hand.joints_by_other for hand in both] for both in hands]),
+        )
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
