@@ -26,6 +26,7 @@ from occhand.data.loader import Batch, CropDataset, Places, load_batches, name_d
 from occhand.metrics.functional import pa_mpjpe, root_relative_mpjpe
 from occhand.models.checkpoint import load_imagenet_trunk, save_checkpoint
 from occhand.models.config import config_to_json
+from occhand.models.fuse import quicken_training
 from occhand.models.handgcat import HandGCAT
 from occhand.models.presets import create_model
 from occhand.recipes import Losses, Network, Recipe, recipe_to_json
@@ -266,7 +267,7 @@ def start(fabric: Fabric, recipe: Recipe, options: RunOptions) -> State:
     network = create_model(recipe.model, recipe_hand(recipe, options))
     if recipe.imagenet:
         load_imagenet_trunk(network, options.imagenet)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own stubs lack it
+    network = quicken_training(network)
     kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
     optimiser = kind(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     averaged = None if recipe.ema is None else deepcopy(network).to(fabric.device).requires_grad_(False)
