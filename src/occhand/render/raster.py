@@ -52,6 +52,7 @@ def rasterize(
     Raises:
         ValueError: A vertex that is not finite, a face that names no vertex, a `K` without a last row 0 0 1, a `near` of 0 or less.
     """
+    _check(vertices_cam, faces, np.asarray(K), near)
     seen = nearest_faces(vertices_cam, faces, K, height, width, near)
     depth = np.full((height, width), np.inf, dtype=np.float32)
     barycentrics = np.zeros((height, width, 3), dtype=np.float32)
@@ -79,23 +80,24 @@ def nearest_faces(
     width: int,
     near: float = 0.01,
 ) -> NearestFaces:
-    """The z-buffer alone, in less time than `rasterize` takes; arguments and errors are the same."""
-    K = np.asarray(K, dtype=np.float64)
-    if near <= 0:
-        raise ValueError(f"near is {near:g} m, expected a positive distance.")
-    if not (np.isfinite(K).all() and np.array_equal(K[2], (0.0, 0.0, 1.0))):
-        raise ValueError(f"K is no pinhole camera: last row {K[2]}, expected 0 0 1 and finite numbers above it.")
-    points = np.asarray(vertices_cam, dtype=np.float64) @ K.T
-    if not np.isfinite(points).all():
-        raise ValueError("A vertex is not finite. Was the pose or the camera translation NaN?")
-    if faces.size and (faces.min() < 0 or faces.max() >= len(points)):
-        raise ValueError(f"Faces name the vertices {faces.min()} to {faces.max()}, but there are {len(points)}.")
-
+    """The z-buffer alone, for meshes that are known to be sound: arguments are those of `rasterize`, and nothing is checked."""
+    points = np.asarray(vertices_cam, dtype=np.float64) @ np.asarray(K, dtype=np.float64).T
     corners = np.ascontiguousarray(faces, dtype=np.int64)
     inverse_depth = np.zeros((height, width))
     face_ids = np.full((height, width), -1, dtype=np.int32)
     _fill(points, corners, near, inverse_depth, face_ids)
     return NearestFaces(points, corners, inverse_depth, face_ids)
+
+
+def _check(vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray, near: float) -> None:
+    if near <= 0:
+        raise ValueError(f"near is {near:g} m, expected a positive distance.")
+    if not (np.isfinite(K).all() and np.array_equal(K[2], (0.0, 0.0, 1.0))):
+        raise ValueError(f"K is no pinhole camera: last row {K[2]}, expected 0 0 1 and finite numbers above it.")
+    if not np.isfinite(vertices_cam).all():
+        raise ValueError("A vertex is not finite. Was the pose or the camera translation NaN?")
+    if faces.size and (faces.min() < 0 or faces.max() >= len(vertices_cam)):
+        raise ValueError(f"Faces name the vertices {faces.min()} to {faces.max()}, but there are {len(vertices_cam)}.")
 
 
 @njit(cache=True, error_model="numpy")

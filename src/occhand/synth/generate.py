@@ -27,6 +27,7 @@ GENERATOR_VERSION = "1"
 
 _SHADOW_RADIUS = 0.17
 _GOLDEN_RATIO = 0.6180339887498949
+_KIND_ENDS = np.cumsum(list(SCENE_SHARES.values()))
 
 
 def generate_sample(seed: int, index: int, size: int = 256) -> HandSample:
@@ -49,12 +50,17 @@ def generate_sample(seed: int, index: int, size: int = 256) -> HandSample:
         raise ValueError(f"Seed {seed}, index {index} and size {size}: expected no negative number and at least 32 pixels.")
     rng = np.random.default_rng((seed, index))
     kind, side = _sample_kind(rng)
-    tone = (np.random.default_rng(seed).random() + index * _GOLDEN_RATIO) % 1.0  # spread evenly over any run of samples
+    tone = (_first_tone(seed) + index * _GOLDEN_RATIO) % 1.0  # spread evenly over any run of samples
     scene = sample_scene(rng, kind, side, tone, size)
     front = scene.surfaces.front()
     image, labels, depth = draw_scene(scene, front, draw_background(rng, size), rng)
     sample = _annotate(f"{seed}-{index:08d}", scene, image, _occlusion(scene, front, labels, depth))
     return mirror_sample(sample) if side == "left" else sample
+
+
+@lru_cache(maxsize=16)
+def _first_tone(seed: int) -> float:
+    return float(np.random.default_rng(seed).random())
 
 
 def scene_kind(seed: int, index: int) -> SceneKind:
@@ -63,9 +69,8 @@ def scene_kind(seed: int, index: int) -> SceneKind:
 
 
 def _sample_kind(rng: np.random.Generator) -> tuple[SceneKind, Side]:
-    kinds = list(SCENE_SHARES)
-    kind = kinds[int(np.searchsorted(np.cumsum(list(SCENE_SHARES.values())), rng.random()).clip(0, len(kinds) - 1))]
-    return kind, "left" if rng.random() < 0.5 else "right"
+    place = min(int(_KIND_ENDS.searchsorted(rng.random())), len(_KIND_ENDS) - 1)
+    return list(SCENE_SHARES)[place], "left" if rng.random() < 0.5 else "right"
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -56,9 +57,13 @@ class SolidObject:
 
 def sample_object(rng: np.random.Generator) -> SolidObject:
     """Any of `OBJECTS`, in any of its sizes."""
-    names = list(OBJECTS)
-    shares = np.array([OBJECTS[name][0] for name in names])
-    return make_object(names[rng.choice(len(names), p=shares / shares.sum())], rng)
+    return make_object(list(OBJECTS)[rng.choice(len(OBJECTS), p=_object_chances())], rng)
+
+
+@cache
+def _object_chances() -> np.ndarray:
+    shares = np.array([share for share, *_ in OBJECTS.values()])
+    return shares / shares.sum()
 
 
 def make_object(name: str, rng: np.random.Generator) -> SolidObject:

@@ -152,10 +152,15 @@ def _revolve(outline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _skin_rings(rings: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Join rings of points (counter-clockwise seen from the last ring) and close both ends by a pole."""
-    m, n = rings.shape[:2]
+    return np.concatenate([rings.reshape(-1, 3), first[None], last[None]]), _ring_faces(*rings.shape[:2])
+
+
+@cache
+def _ring_faces(m: int, n: int) -> np.ndarray:
+    """Of m rings of n points, then two poles."""
     index = np.arange(m * n).reshape(m, n)
     following = np.roll(index, -1, axis=1)
     a, b, c, d = index[:-1].ravel(), following[:-1].ravel(), following[1:].ravel(), index[1:].ravel()
     low, high = np.full(n, m * n), np.full(n, m * n + 1)
     faces = [np.stack(t, 1) for t in ((a, b, c), (a, c, d), (following[0], index[0], low), (index[-1], following[-1], high))]
-    return np.concatenate([rings.reshape(-1, 3), first[None], last[None]]), np.concatenate(faces)
+    return np.concatenate(faces)
