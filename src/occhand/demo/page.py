@@ -60,11 +60,12 @@ def build_page(shelf: Shelf, visits: Visits, examples: Mapping[str, Scene]) -> g
         choice: list[Any] = [model, refine, hand]
         quietly: dict[str, Any] = {"outputs": stage, "show_progress": "hidden", "api_visibility": "private", "concurrency_id": "estimates"}
         page.load(show_first, choice, **quietly)
-        gallery.example(show_example, choice, **quietly, trigger_mode="always_last")
+        # "always_last" would send the first event's data again; stage.js itself sends one place of the disc at a time.
+        gallery.example(show_example, choice, **quietly, trigger_mode="multiple")
         upload.upload(show_file, [upload, *choice], **quietly)
         webcam.input(show_file, [webcam, *choice], **quietly)
-        stage.move(move, choice, **quietly, trigger_mode="always_last")
-        stage.download(download, None, **quietly)
+        stage.move(move, choice, **quietly, trigger_mode="multiple")
+        stage.download(download, None, **quietly, trigger_mode="multiple")
         for control in (model, refine, hand):
             control.input(choose, choice, **quietly, trigger_mode="always_last")
         page.unload(leave)
