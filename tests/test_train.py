@@ -18,7 +18,7 @@ from occhand.estimate import estimate
 from occhand.models.checkpoint import load_checkpoint, read_info
 from occhand.recipes import RECIPES, ReleasedLoss
 from occhand.run_folder import BEST, CHECKPOINT, CONFIG, DATA, FINAL, LOG
-from occhand.train import NotFiniteError, train
+from occhand.train import NotFiniteError, launch, start, train
 from tests.training_child import OPTIONS, tiny_recipe, write_data
 
 STEPS = 12
@@ -238,3 +238,13 @@ def test_the_command(data, tmp_path, capsys):
         del RECIPES["tiny"]
     assert stop.value.code == 0
     assert f"--model {tmp_path / 'run' / FINAL}" in capsys.readouterr().out
+
+
+def test_a_run_starts_from_weights_of_its_own_network_only(undisturbed, tmp_path):
+    options = replace(OPTIONS, start_from=undisturbed / FINAL)
+    started = start(launch(options), tiny_recipe(), options).weights
+    expected = load_checkpoint(undisturbed / FINAL).state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in started.state_dict().items())
+    other = replace(tiny_recipe(), model="handoccnet-set-only-s")
+    with pytest.raises(ValueError, match="another network"):
+        start(launch(options), other, options)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from occhand.data.joint_errors import DetectorErrors
@@ -173,16 +173,10 @@ def _reprojection_term(joints_root: Float[Tensor, "B 21 3"], crop: TrainingCrop)
     return ((project(joints, crop.K) - true) / box).abs().clamp(max=1).mean()
 
 
-def _picture_terms(
-    output: ModelOutput, crop: TrainingCrop, has_picture: Float[Tensor, "B"] | Tensor
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+def _picture_terms(output: ModelOutput, crop: TrainingCrop, has_picture: Bool[Tensor, "B"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Cross entropies of the heat maps and of visibility, where there is a picture and, for the first, the joint is inside of it."""
-    size = output.heatmaps.shape[-1]
-    centres = (torch.arange(size, device=output.heatmaps.device) + 0.5) / size
-    x, y = (torch.exp(-0.5 * ((crop.joints_crop[..., k, None] - centres) * size / _HEATMAP_WIDTH).square()) for k in (0, 1))
-    target = (y[..., :, None] * x[..., None, :]).flatten(2)
-    target = target / target.sum(-1, keepdim=True).clamp_min(1e-9)
-    is_inside = ((crop.joints_crop > _MARGIN) & (crop.joints_crop < 1 - _MARGIN)).all(-1) & has_picture[:, None]
+    target, is_inside = target_heatmaps(crop.joints_crop, output.heatmaps.shape[-1])
+    is_inside = is_inside & has_picture[:, None]
     entropy = -(target * output.heatmaps.flatten(2).clamp_min(1e-9).log()).sum(-1)
     heatmaps = (entropy * is_inside).sum() / is_inside.sum().clamp_min(1)
     if output.joint_visibility is None:
@@ -190,6 +184,15 @@ def _picture_terms(
     chance = torch.where(crop.joints_visible, output.joint_visibility, 1 - output.joint_visibility)
     surprise = -chance.clamp_min(1e-6).log() * has_picture[:, None]
     return heatmaps, surprise.sum() / (21 * has_picture.sum().clamp_min(1))
+
+
+def target_heatmaps(joints_crop: Float[Tensor, "B 21 2"], size: int) -> tuple[Float[Tensor, "B 21 pixels"], Bool[Tensor, "B 21"]]:
+    """A Gaussian about each joint that sums to one, row by row, and which joints lie inside of the crop."""
+    centres = (torch.arange(size, device=joints_crop.device) + 0.5) / size
+    x, y = (torch.exp(-0.5 * ((joints_crop[..., k, None] - centres) * size / _HEATMAP_WIDTH).square()) for k in (0, 1))
+    target = (y[..., :, None] * x[..., None, :]).flatten(2)
+    is_inside = ((joints_crop > _MARGIN) & (joints_crop < 1 - _MARGIN)).all(-1)
+    return target / target.sum(-1, keepdim=True).clamp_min(1e-9), is_inside
 
 
 def _sigma_term(output: ModelOutput, crop: TrainingCrop) -> Float[Tensor, ""]:

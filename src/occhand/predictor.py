@@ -19,7 +19,7 @@ from occhand.estimators import Estimate, Estimator, FitEstimator, HandView, Netw
 from occhand.geometry.rotation import mirror_rotation
 from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.image_io import load_image
-from occhand.models.checkpoint import load_checkpoint, load_released
+from occhand.models.checkpoint import BUNDLED, bundled_weights, load_checkpoint, load_released
 from occhand.models.config import family_of
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
@@ -57,8 +57,9 @@ class Predictor:
         """A predictor by the name of its estimator or a file of weights.
 
         Args:
-            name: `fit` (the hand model fitted to 2D joints, nothing learned), a `.safetensors` file of ours, a snapshot of the authors
-                of HandOccNet or HandGCAT (`.pth.tar`), or a network that `occhand export` wrote (`.onnx`, `.xml`).
+            name: `fit` (the hand model fitted to 2D joints, nothing learned), `handgcat-open-s` or `handoccnet-open-s` (ours, trained on
+                generated hands), a `.safetensors` file of ours, a snapshot of the authors of HandOccNet or HandGCAT (`.pth.tar`), or a
+                network that `occhand export` wrote (`.onnx`, `.xml`).
             hand: `open` (ours), `mano` (yours, converted before) or a MANO_RIGHT.pkl; None: the one that the weights name or hold, the
                 open hand for the fit.
             refine: Let the fit move a network's hand towards the 2D joints.
@@ -267,10 +268,10 @@ def _load_network(
 
 
 def load_weights(path: Path, hand: HandLayer | str | None = None) -> HandOccNet | HandGCAT:
-    """A network from a file of ours or a snapshot of the authors, in evaluation mode.
+    """A network from a file of ours or a snapshot of the authors, or one that comes with the package, in evaluation mode.
 
     Args:
-        path: `.safetensors` or `.pth.tar`.
+        path: `.safetensors` or `.pth.tar`, or the name of weights that come with the package.
         hand: The hand, or its name as for `load_hand`; None: the one that the file names or holds.
 
     Raises:
@@ -278,13 +279,15 @@ def load_weights(path: Path, hand: HandLayer | str | None = None) -> HandOccNet 
         FileNotFoundError: No such file, or no such hand.
     """
     layer = load_hand(hand) if isinstance(hand, str) else hand
+    if str(path) in BUNDLED:
+        return load_checkpoint(bundled_weights(str(path)), layer)
     if path.suffix == ".safetensors":
         return load_checkpoint(path, layer)
     if path.suffix in (".tar", ".pth", ".pt"):
         return load_released(path, layer)
-    near = difflib.get_close_matches(str(path), ("fit",), n=1)
+    near = difflib.get_close_matches(str(path), ("fit", *BUNDLED), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
-        f"Unknown model {str(path)!r}; expected 'fit', a .safetensors file, an authors' snapshot (.pth.tar) or an exported network "
-        f"(.onnx, .xml).{hint}"
+        f"Unknown model {str(path)!r}; expected 'fit', {', '.join(map(repr, BUNDLED))}, a .safetensors file, an authors' snapshot "
+        f"(.pth.tar) or an exported network (.onnx, .xml).{hint}"
     )

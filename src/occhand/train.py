@@ -24,7 +24,7 @@ from occhand import __version__
 from occhand.data.datasets import HandDataset
 from occhand.data.loader import Batch, CropDataset, Places, load_batches, name_dead_worker
 from occhand.metrics.functional import pa_mpjpe, root_relative_mpjpe
-from occhand.models.checkpoint import load_imagenet_trunk, save_checkpoint
+from occhand.models.checkpoint import load_checkpoint, load_imagenet_trunk, save_checkpoint
 from occhand.models.config import config_to_json
 from occhand.models.fuse import quicken_training
 from occhand.models.handgcat import HandGCAT
@@ -267,12 +267,26 @@ def start(fabric: Fabric, recipe: Recipe, options: RunOptions) -> State:
     network = create_model(recipe.model, recipe_hand(recipe, options))
     if recipe.imagenet:
         load_imagenet_trunk(network, options.imagenet)
+    if options.start_from is not None:
+        network = _started_from(options.start_from, network)
     network = quicken_training(network)
     kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
     optimiser = kind(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     averaged = None if recipe.ema is None else deepcopy(network).to(fabric.device).requires_grad_(False)
     model, optimiser = fabric.setup(network, optimiser)
     return State(model, optimiser, averaged)
+
+
+def _started_from(path: Path, network: Network) -> Network:
+    """The network with the weights of a file.
+
+    Raises:
+        ValueError: The file holds another network.
+    """
+    found = load_checkpoint(path, network.hand)
+    if found.config != network.config:
+        raise ValueError(f"{path} holds another network than the recipe trains. Start from weights of the recipe's own network.")
+    return found.train()
 
 
 def snapshot(state: State) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class RunOptions:
     """Hand model, as for `load_hand`; None takes the one that the recipe's annotations mean."""
     imagenet: Path | None = None
     """Torchvision's ImageNet weights; None downloads them where a recipe asks for them."""
+    start_from: Path | None = None
+    """Weights of the same network to start from; None draws them."""
     val_samples: int = 1000
     """The first of the validation split."""
     log_every: int = 20

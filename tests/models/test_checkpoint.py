@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from occhand import __version__
 from occhand.models.checkpoint import (
+    bundled_weights,
     convert_checkpoint,
     load_checkpoint,
     load_imagenet_trunk,
@@ -229,3 +230,21 @@ def test_imagenet_trunk(imagenet_file, released, open_hand, monkeypatch):
     load_imagenet_trunk(model)
     with pytest.raises(ValueError, match=r"resnet18, width 32.*Nothing was loaded"):
         load_imagenet_trunk(create_model("handoccnet-open-s", open_hand), imagenet_file)
+
+
+def test_half_precision_halves_the_file_and_little_else(tmp_path, open_hand):
+    torch.manual_seed(0)
+    model = create_model("handgcat-open-s", open_hand).eval()
+    save_checkpoint(model, tmp_path / "whole.safetensors", data="none", licence="none")
+    save_checkpoint(model, tmp_path / "half.safetensors", data="none", licence="none", half=True)
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.52 * sizes[1]
+    loaded = load_checkpoint(tmp_path / "half.safetensors")
+    assert all(p.dtype == torch.float32 for p in loaded.parameters())
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[key], value, atol=1e-4, rtol=1e-3)
+
+
+def test_unknown_bundled_weights_are_refused():
+    with pytest.raises(ValueError, match="handoccnet-open-s"):
+        bundled_weights("handgcat")

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-_LEVELS = torch.arange(1, 20) / 20
+LEVELS = torch.arange(1, 20) / 20
 
 
 class Calibration(NamedTuple):
@@ -31,7 +31,7 @@ class Calibration(NamedTuple):
     @property
     def expected_error(self) -> float:
         """Mean gap between coverage and what it should be, 0..1."""
-        return float((self.coverage - _LEVELS).abs().mean())
+        return float((self.coverage - LEVELS).abs().mean())
 
 
 def calibration(
@@ -42,7 +42,7 @@ def calibration(
     deciles = order.tensor_split(10)
     means = [torch.stack([values.flatten()[part].mean() for part in deciles]) for values in (distance, sigma)]
     squared = (distance / sigma).square().flatten()
-    coverage = torch.stack([(squared < chi3_quantile(float(level))).double().mean() for level in _LEVELS])
+    coverage = torch.stack([(squared < chi3_quantile(float(level))).double().mean() for level in LEVELS])
     return Calibration(means[0], means[1] * math.sqrt(8 / math.pi), coverage, auroc(visibility.flatten(), is_visible.flatten()))
 
 

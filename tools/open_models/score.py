@@ -29,6 +29,7 @@ CONDITIONS = {
     "4 % / 12 %, 20 % gross, hidden joints missing": FixedErrors(0.04, 0.12, gross=0.2, missing="hidden"),
 }
 """Errors of the 2D joints: standard deviation of seen and of hidden ones, in sides of the hand's box."""
+PLAIN = CONDITIONS["2 % / 6 %"]
 _BATCH = 100
 _FIT_NEEDS = 4
 """Joints."""

@@ -50,6 +50,10 @@ _HAND_BUFFERS = {
 }
 
 
+BUNDLED = ("handgcat-open-s", "handoccnet-open-s")
+"""Presets whose weights come with the package."""
+
+
 @dataclass(frozen=True)
 class CheckpointInfo:
     """What a file of ours says of its weights."""
@@ -64,7 +68,7 @@ class CheckpointInfo:
     """Of this package, when the file was written."""
 
 
-def save_checkpoint(model: HandOccNet | HandGCAT, path: StrPath, data: str, licence: str) -> None:
+def save_checkpoint(model: HandOccNet | HandGCAT, path: StrPath, data: str, licence: str, half: bool = False) -> None:
     """Write a network's weights with all that is needed to use them again; the file appears whole or not at all.
 
     Args:
@@ -72,6 +76,7 @@ def save_checkpoint(model: HandOccNet | HandGCAT, path: StrPath, data: str, lice
         path: A `.safetensors` file.
         data: What the weights were trained on.
         licence: Under which they may be used.
+        half: Half precision, for a file of half the size; it is read as float32 again.
     """
     about = {
         "config": config_to_json(model.config),
@@ -81,8 +86,21 @@ def save_checkpoint(model: HandOccNet | HandGCAT, path: StrPath, data: str, lice
         "version": __version__,
     }
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    if half:
+        weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
     with atomic_path(path) as temporary:
         save_file(weights, temporary, metadata={_METADATA_KEY: json.dumps(about)})
+
+
+def bundled_weights(name: str) -> Path:
+    """The file of weights that comes with the package.
+
+    Raises:
+        ValueError: No weights of that name come with it.
+    """
+    if name not in BUNDLED:
+        raise ValueError(f"No weights of {name!r} come with the package; those of {', '.join(BUNDLED)} do. Give a file of weights.")
+    return Path(__file__).parent / "weights" / f"{name}.safetensors"
 
 
 def read_info(path: StrPath) -> CheckpointInfo:

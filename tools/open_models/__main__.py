@@ -1,0 +1,52 @@
+"""`python -m tools.open_models` pre-trains parts of the small open models, scales their deviations, measures them, looks at photographs.
+
+What was run to make the bundled weights is in docs/open-models.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tools.open_models.calibrate import calibrate
+from tools.open_models.document import evaluate
+from tools.open_models.photos import look_at_photos
+from tools.open_models.pretrain import pretrain
+
+
+def main() -> None:
+    """Parse the command line, do one of the five."""
+    parser = argparse.ArgumentParser(prog="python -m tools.open_models", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for stage in ("lifter", "trunk"):
+        verb = verbs.add_parser(stage, help=f"pre-train the {stage}")
+        verb.add_argument("model", help="handgcat-open-s or handoccnet-open-s")
+        verb.add_argument("--data", type=Path, required=True, help="folder of shards that 'occhand synth' wrote")
+        verb.add_argument("--out", type=Path, required=True, help="file for the weights")
+        verb.add_argument("--steps", type=int, default=5000)
+        verb.add_argument("--start", type=Path, help="the other stage's file")
+    verb = verbs.add_parser("calibrate", help="scale the deviations on open-val, write the weights in half precision")
+    verb.add_argument("weights", type=Path)
+    verb.add_argument("--out", type=Path, required=True)
+    verb.add_argument("--kept", type=Path, help="folder that keeps the crops between calls")
+    verb = verbs.add_parser("evaluate", help="tables on open-test and the calibration plot")
+    verb.add_argument("weights", type=Path)
+    verb.add_argument("--n", type=int, default=2000, help="hands")
+    verb.add_argument("--kept", type=Path, help="folder that keeps the crops between calls")
+    verb.add_argument("--out", type=Path, required=True, help="folder for table and plot")
+    verb = verbs.add_parser("photos", help="2D error to the detector's joints on photographs, and overlays to look at")
+    verb.add_argument("weights", type=Path)
+    verb.add_argument("photos", type=Path, nargs="+")
+    verb.add_argument("--out", type=Path, required=True, help="folder for the overlays; they show other people's pictures")
+    given = parser.parse_args()
+    if given.verb in ("lifter", "trunk"):
+        pretrain(given.verb, given.model, given.data, given.out, given.steps, given.start)
+    elif given.verb == "calibrate":
+        print(calibrate(given.weights, given.out, given.kept))
+    elif given.verb == "evaluate":
+        print(evaluate(given.weights, given.n, given.kept, given.out))
+    else:
+        print(look_at_photos(given.weights, given.photos, given.out))
+
+
+main()
