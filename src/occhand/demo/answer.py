@@ -18,11 +18,12 @@ from occhand.estimators import FitEstimator, NetworkEstimator
 from occhand.fit.uncertainty import joint_sigma
 from occhand.geometry.camera import mirror_intrinsics
 from occhand.geometry.rotation import mirror_rotation
+from occhand.hand.skeleton import JOINT_NAMES
 from occhand.predictor import Predictor
 from occhand.render.heat import draw_maps
 from occhand.result import HandMesh
 
-_SURE_MM, _UNSURE_MM = 4.0, 20.0
+_SURE_MM, _UNSURE_MM = 3.0, 20.0
 """Standard deviations where the colours begin and end."""
 
 
@@ -106,7 +107,9 @@ def _facts(answer: Answer, scene: Scene) -> list[str]:
     if not scene.hands:
         return [*facts, "Try a picture where the hand is larger and upright, or one of the examples."]
     for hand, sigma in zip(answer.hands, answer.sigma, strict=True):
-        said = "the network does not say how sure it is" if sigma is None else f"joints ±{1e3 * sigma.mean():.0f} mm on average"
+        said = "the network does not say how sure it is"
+        if sigma is not None:
+            said = f"joints ±{1e3 * sigma.mean():.1f} mm on average, {JOINT_NAMES[sigma.argmax()]} ±{1e3 * sigma.max():.0f} mm"
         under = int((hand.keypoint_weights <= 0).sum())
         facts.append(f"{hand.side.capitalize()} hand, {under} of 21 joints hidden by the disc: {said}. {hand.estimator}.")
     if answer.lost:

@@ -1,0 +1,146 @@
+"""What the page answers, without the page."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from jsonschema import validate
+from PIL import Image
+
+from occhand.demo import visits as visits_module
+from occhand.demo.answer import estimate
+from occhand.demo.scene import CARD_COLOUR, MAX_SIDE, Occluder
+from occhand.demo.shelf import OWN_HAND, Choice, Shelf
+from occhand.demo.visits import Visits
+from occhand.estimators import NetworkEstimator
+from occhand.hand.hand_layer import load_hand
+from occhand.models.presets import create_model
+from occhand.predictor import Predictor
+from occhand.result import SCHEMA_FILE
+
+from .conftest import FIT, FindsNothing
+
+AWAY = {"shown": True, "x": 5000.0, "y": 5000.0, "radius": 40.0}
+
+
+@pytest.fixture
+def visits(examples) -> Visits:
+    return Visits(Shelf(detector=FindsNothing()), examples)
+
+
+def over(scene, joint: int, radius: float) -> dict:
+    x, y = scene.hands[0].keypoints.joints_img[joint]
+    return {"shown": True, "x": float(x), "y": float(y), "radius": radius}
+
+
+def test_a_disc_hides_pixels_and_joints_and_the_fit_says_so(examples):
+    scene, predictor = examples["Bottle"], Shelf().predictor(FIT)
+    disc = Occluder.read(over(scene, 12, 60.0))
+    behind = scene.behind(disc)
+    covered = behind.hands[0].keypoints.weights == 0
+    assert covered[12]
+    assert 1 <= covered.sum() <= 12
+    x, y = scene.hands[0].keypoints.joints_img[12].round().astype(int)
+    assert tuple(behind.picture[y, x]) == CARD_COLOUR
+    assert (behind.picture[:60, :60] == scene.picture[:60, :60]).all()
+    seen, hidden = estimate(predictor, scene, None), estimate(predictor, scene, disc)
+    assert hidden.sigma[0][12] > 1.5 * seen.sigma[0][12]
+
+
+def test_left_hands_are_as_sure_as_their_mirror_images(examples):
+    scene, predictor = examples["Mug"], Shelf().predictor(FIT)
+    assert scene.hands[0].side == "left"
+    hand, width = scene.hands[0], scene.picture.shape[1]
+    K = scene.camera.K.copy()
+    K[0, 2] = width - 1 - K[0, 2]
+    mirrored = replace(
+        scene,
+        picture=scene.picture[:, ::-1],
+        camera=replace(scene.camera, K=K),
+        hands=(replace(hand, side="right", keypoints=hand.keypoints.mirrored(width), bbox_xyxy=hand.bbox_xyxy),),
+    )
+    np.testing.assert_allclose(estimate(predictor, mirrored, None).sigma[0], estimate(predictor, scene, None).sigma[0], rtol=1e-3)
+
+
+def test_too_little_left_is_said(visits, examples):
+    visits.show_example("one", 0, FIT)
+    record = visits.move("one", over(examples["Bottle"], 9, 250.0), FIT)
+    assert record["hands"] == []
+    assert any("leaves too little of 1 hand:" in line for line in record["facts"])
+    assert visits.download("one", "glb") == {"kind": "error", "text": "There is no hand to save."}
+    assert len(visits.move("one", {"shown": False}, FIT)["hands"]) == 1
+
+
+def test_each_visitor_has_their_own_picture(visits):
+    visits.show_example("one", 0, FIT)
+    visits.show_example("two", 3, FIT)
+    assert "Bottle" in visits.move("one", AWAY, FIT)["facts"][0]
+    assert "Mug" in visits.choose("two", FIT)["facts"][0]
+    visits.leave("one")
+    assert visits.move("one", AWAY, FIT)["kind"] == "error"
+    assert len(visits) == 1
+
+
+def test_memory_is_bounded(visits, monkeypatch):
+    monkeypatch.setattr(visits_module, "MAX_VISITORS", 2)
+    for visitor in ("one", "two", "three"):
+        visits.show_example(visitor, 0, FIT)
+    assert len(visits) == 2
+    assert visits.choose("one", FIT)["kind"] == "error"
+    assert visits.choose("three", FIT)["kind"] == "answer"
+
+
+@pytest.mark.parametrize(
+    "disc", [{"shown": True}, {"shown": True, "x": "1", "y": 2, "radius": 3}, {"shown": True, "x": float("nan"), "y": 0, "radius": 1}]
+)
+def test_a_disc_that_is_none_is_refused(visits, disc):
+    visits.show_example("one", 0, FIT)
+    record = visits.move("one", disc, FIT)
+    assert record["kind"] == "error"
+    assert "expected x, y and radius" in record["text"]
+
+
+@pytest.mark.parametrize("choice", [Choice("/etc/passwd", True, OWN_HAND), Choice("fit", True, "/etc/passwd"), Choice("fi", True, "open")])
+def test_what_is_not_on_offer_is_refused(visits, choice):
+    assert "not on offer" in visits.show_example("one", 0, choice)["text"]
+
+
+@pytest.mark.parametrize("number", [-1, 99, "0", None])
+def test_an_example_that_is_none_is_refused(visits, number):
+    assert "no example" in visits.show_example("one", number, FIT)["text"]
+
+
+def test_uploads(visits, tmp_path):
+    Image.fromarray(np.full((600, 3000, 3), 90, np.uint8)).save(tmp_path / "wide.png")
+    record = visits.show_file("one", str(tmp_path / "wide.png"), FIT)
+    assert record["size"] == [MAX_SIDE, round(MAX_SIDE / 5)]
+    assert "no hand found" in record["facts"][0]
+
+    (tmp_path / "junk.png").write_bytes(b"junk")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    for name, words in (("junk.png", "Not a picture"), ("bomb.png", "too large")):
+        text = visits.show_file("one", str(tmp_path / name), FIT)["text"]
+        assert words in text
+        assert name in text
+        assert str(tmp_path) not in text
+
+
+def test_files(visits):
+    visits.show_example("one", 1, FIT)
+    record = json.loads(base64.b64decode(visits.download("one", "json")["content"]))
+    validate(record, json.loads(SCHEMA_FILE.read_text()))
+    assert base64.b64decode(visits.download("one", "glb")["content"])[:4] == b"glTF"
+    assert visits.download("one", "../obj")["kind"] == "error"
+
+
+def test_a_network_shows_its_maps(examples):
+    torch.manual_seed(0)
+    network = create_model("handoccnet-open-s", hand=load_hand("open")).eval()
+    answer = estimate(Predictor(NetworkEstimator(network, refine=False)), examples["Cup"], None)
+    assert answer.maps is not None
+    assert answer.sigma == (None,)
