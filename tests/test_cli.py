@@ -94,7 +94,10 @@ def test_in_a_folder_the_others_go_on_and_the_bad_one_is_named(run, tmp_path):
     assert "3 images: 2 hands in 2, 1 could not be used." in out
     assert "broken.jpg" in err
     assert len(err.strip().splitlines()) == 1
-    assert {folder.name for folder in (tmp_path / "out").iterdir()} == {"a", "a.png"}
+    names = {item.name for item in (tmp_path / "out").iterdir()}
+    assert names == {"a", "a.png", "summary.json", "contact.png", ".progress.jsonl"}
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["images"], summary["hands"], summary["failed"]) == (3, 2, 1)
 
 
 def test_json_output_is_for_machines(run, tmp_path):
@@ -313,3 +316,25 @@ def test_help_is_there_for_every_verb(run, verb):
     code, out, _ = run(*verb.split(), "-h")
     assert code == 0
     assert "usage: occhand" in out
+
+
+def test_a_folder_goes_on_where_it_stopped(run, tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in "abc":
+        Image.open(PHOTO).save(photos / f"{name}.png")
+    seen = []
+    call = Predictor.__call__
+    monkeypatch.setattr(Predictor, "__call__", lambda self, picture, **given: seen.append(1) or call(self, picture, **given))
+    run("predict", photos, "--out", tmp_path / "out")
+    assert len(seen) == 3
+    first = (tmp_path / "out" / "summary.json").read_bytes()
+    journal = tmp_path / "out" / ".progress.jsonl"
+    journal.write_text(journal.read_text()[:-40])  # killed while it wrote the last line
+    code, out, _ = run("predict", photos, "--out", tmp_path / "out")
+    assert code == 0
+    assert len(seen) == 4
+    assert "3 images: 3 hands in 3" in out
+    assert (tmp_path / "out" / "summary.json").read_bytes() == first
+    run("predict", photos, "--out", tmp_path / "out", "--mesh", "ply")
+    assert len(seen) == 7  # other settings: all again

@@ -17,7 +17,7 @@ LAYERS = (
     {"estimators", "recipes", "run_folder"},
     {"predictor", "evaluate", "stress", "training_data"},
     {"outputs", "train", "video", "export", "bench"},
-    {"doctor", "estimate", "ablate"},
+    {"doctor", "estimate", "ablate", "batch"},
     {"cli", "demo", "__main__"},
 )
 RANK = {unit: rank for rank, layer in enumerate(LAYERS) for unit in layer}

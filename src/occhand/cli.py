@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 import occhand
 from occhand.ablate import Budget
 from occhand.ablate import ablate as run_ablation
+from occhand.batch import BatchJob, predict_many, settings_of
 from occhand.bench import BenchPlan
 from occhand.bench import bench as run_bench
 from occhand.bench import summary as describe_bench
@@ -85,6 +87,7 @@ def predict(
     maps: bool = False,
     runtime: RuntimeChoice | None = None,
     precision: Precision | None = None,
+    workers: int = 1,
     json: bool = False,
 ) -> int:
     """Reconstruct the hands in photographs: meshes, an overlay and result.json for each.
@@ -109,6 +112,7 @@ def predict(
         maps: Also draw what the network looked at, over the crop of each hand.
         runtime: What runs a network; auto is the quickest that is installed. Else PyTorch for weights, auto for an exported network.
         precision: What it computes in; else fp32, or the exported network's own.
+        workers: Processes, for several images. Run again after a stop, the images that are done are not done again.
         json: Print what was done as JSON.
     """
     if not images:
@@ -116,12 +120,14 @@ def predict(
     options = OutputOptions(tuple(kind.strip().lower() for kind in mesh.split(",")), turntable, maps)
     plan, outcomes = plan_outputs(images, out)
     given = read_given(boxes, keypoints, K, image_count=len(plan) + len(outcomes))
-    predictor = Predictor.from_pretrained(model, hand, refine, joints_from, runtime, precision)
-    if plan and given.needs_detector(predictor):
-        predictor.load_detector()
-    console = Console(stderr=True)
-    for image, folder in track(plan, "Reconstructing", console=console, disable=len(plan) < 2, transient=True):
-        outcomes.append(predict_file(predictor, image, folder, given, options))
+    make_predictor = partial(Predictor.from_pretrained, model, hand, refine, joints_from, runtime, precision)
+    console, many = Console(stderr=True), len(plan) + len(outcomes) > 1
+    if many:
+        named = {"model": model, "joints_from": joints_from, "refine": refine, "hand": hand, "runtime": runtime, "precision": precision}
+        job = BatchJob(make_predictor, given, options, settings_of(given, options, **named))
+        outcomes += track(predict_many(plan, outcomes, out, job, workers), "Reconstructing", len(plan), console=console, transient=True)
+    elif plan:
+        outcomes.append(predict_file(BatchJob(make_predictor, given, options, {}).open(), *plan[0], given, options))
     print(json_module.dumps([outcome.record() for outcome in outcomes], indent=2) if json else summary(outcomes))
     for line in complaints(outcomes):
         _complain(line)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,9 +17,6 @@ from occhand.detect import DetectedHand, parse_box, read_boxes, read_keypoints
 from occhand.image_io import ImageError, list_images, load_image, save_image
 from occhand.mesh_io import check_format
 from occhand.predictor import Predictor
-from occhand.render.gallery import save_animation, turntable
-from occhand.render.heat import draw_maps
-from occhand.render.shade import PALETTE
 from occhand.result import HandMesh, draw_hands, result_record, write_json
 from occhand.types import Camera, Side
 
@@ -63,12 +60,20 @@ class Given:
         return self.keypoints is None and not is_placed
 
 
+class FoundHand(NamedTuple):
+    """What a summary says of a hand; its mesh is on disk."""
+
+    side: Side
+    score: float
+    is_camera_assumed: bool
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one image."""
 
     image: Path
-    hands: tuple[HandMesh, ...] = ()
+    hands: tuple[FoundHand, ...] = ()
     files: tuple[Path, ...] = ()
     """`result.json` first."""
     error: str | None = None
@@ -77,7 +82,16 @@ class Outcome:
     def record(self) -> dict[str, Any]:
         """For machines."""
         files = [str(file) for file in self.files]
-        return {"image": str(self.image), "hands": [hand.side for hand in self.hands], "files": files, "error": self.error}
+        hands = {"hands": [hand.side for hand in self.hands], "scores": [round(hand.score, 4) for hand in self.hands]}
+        assumed = any(hand.is_camera_assumed for hand in self.hands)
+        return {"image": str(self.image), **hands, "camera_assumed": assumed, "files": files, "error": self.error}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Outcome:
+        """What `record` told."""
+        pairs = zip(record["hands"], record["scores"], strict=True)
+        hands = tuple(FoundHand(side, score, record["camera_assumed"]) for side, score in pairs)
+        return cls(Path(record["image"]), hands, tuple(map(Path, record["files"])), record["error"])
 
 
 def read_given(boxes: Sequence[str], keypoints: Path | None, K: str | None, image_count: int) -> Given:
@@ -137,9 +151,10 @@ def predict_file(predictor: Predictor, image: Path, folder: Path, given: Given, 
     try:
         picture = load_image(image)
         hands = predictor(picture, boxes=given.boxes, sides=given.sides, keypoints=given.keypoints, K=given.K)
-        maps = [draw_maps(*predictor.look_inside(picture, hand)) for hand in hands] if options.has_maps else []
+        maps = [_draw_maps(predictor, picture, hand) for hand in hands] if options.has_maps else []
         camera = predictor.camera(picture, given.K)
-        return Outcome(image, tuple(hands), tuple(write_outputs(folder, image.name, picture, camera, hands, options, maps)))
+        found = tuple(FoundHand(hand.side, hand.score, hand.camera.source == "assumed") for hand in hands)
+        return Outcome(image, found, tuple(write_outputs(folder, image.name, picture, camera, hands, options, maps)))
     except ValueError as error:
         _log.debug("%s", image, exc_info=True)
         return Outcome(image, error=" ".join(str(error).split()))
@@ -184,8 +199,7 @@ def write_outputs(
             for mesh_file in mesh_files[k]:
                 hand.save(made / mesh_file)
             if options.has_turntable:
-                frames = turntable(hand.vertices, hand.faces, colour=PALETTE[k % len(PALETTE)])
-                save_animation(frames, made / f"turntable-{name}.webp")
+                _save_turntable(hand, k, made / f"turntable-{name}.webp")
             if maps:
                 save_image(maps[k], made / f"maps-{name}.png")
         save_image(np.asarray(draw_hands(image, hands)), made / "overlay.png")
@@ -199,6 +213,19 @@ def write_outputs(
         return [file.replace(folder / file.name) for file in files]
 
 
+def _draw_maps(predictor: Predictor, picture: UInt8[np.ndarray, "height width 3"], hand: HandMesh) -> UInt8[np.ndarray, "_ _ 3"]:
+    from occhand.render.heat import draw_maps  # here and below, as importing numba takes longer than writing a mesh
+
+    return draw_maps(*predictor.look_inside(picture, hand))
+
+
+def _save_turntable(hand: HandMesh, k: int, path: Path) -> None:
+    from occhand.render.gallery import save_animation, turntable
+    from occhand.render.shade import PALETTE
+
+    save_animation(turntable(hand.vertices, hand.faces, colour=PALETTE[k % len(PALETTE)]), path)
+
+
 def summary(outcomes: Sequence[Outcome]) -> str:
     """What was found and written, and where."""
     done = [outcome for outcome in outcomes if outcome.error is None]
@@ -210,7 +237,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
             lines += [f"  wrote {file}" for file in outcome.files]
         else:
             lines.append(f"  wrote {len(outcome.files)} files to {outcome.files[0].parent}")
-    if any(hand.camera.source == "assumed" for outcome in done for hand in outcome.hands):
+    if any(hand.is_camera_assumed for outcome in done for hand in outcome.hands):
         lines.append("The camera was assumed, so the distance of the hands is a guess. Give --K fx,fy,cx,cy where it is known.")
     if len(outcomes) > 1:
         count, with_hands = sum(len(outcome.hands) for outcome in done), sum(bool(outcome.hands) for outcome in done)

@@ -1,0 +1,202 @@
+"""Many photographs: in batches over worker processes, gone on with after a stop, summed up in one file and one picture."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import occhand
+from occhand.image_io import load_image, save_image
+from occhand.outputs import Given, Outcome, OutputOptions, predict_file
+from occhand.predictor import Predictor
+from occhand.render.gallery import contact_sheet
+from occhand.result import write_json
+
+SUMMARY, CONTACT_SHEET, JOURNAL = "summary.json", "contact.png", ".progress.jsonl"
+SCHEMA_VERSION = 1
+_BATCH = 4
+"""Images that a worker takes at once."""
+_BATCHES_PER_WORKER = 3
+_SHEET_IMAGES = 64
+
+Plan = Sequence[tuple[Path, Path]]
+"""Images, each with its result folder."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """What is done to every image."""
+
+    make_predictor: Callable[[], Predictor]
+    """Called once in each process, so it must be picklable where there are several: `functools.partial(Predictor.from_pretrained, ...)`."""
+    given: Given
+    options: OutputOptions
+    settings: dict[str, Any]
+    """All that the results depend on, for JSON: a run is gone on with only by the same."""
+
+    def open(self) -> Predictor:
+        predictor = self.make_predictor()
+        if self.given.needs_detector(predictor):
+            predictor.load_detector()
+        return predictor
+
+
+def predict_many(plan: Plan, failed: Sequence[Outcome], out: Path, job: BatchJob, workers: int = 1) -> Iterator[Outcome]:
+    """Reconstruct images one after the other, and at the end write `summary.json` and `contact.png`.
+
+    Images that an earlier run with the same settings finished, and that did not change since, are not done again.
+
+    Args:
+        plan: As `plan_outputs` gives it.
+        failed: What could not be used before anything began; it goes into the summary.
+        out: Where the summary goes.
+        job: What to do.
+        workers: Processes; 1 works in this one.
+
+    Yields:
+        The outcome of each image in the order of the plan.
+
+    Raises:
+        ValueError: No worker, or one died; what is done is kept.
+    """
+    if workers < 1:
+        raise ValueError(f"{workers} workers: expected at least 1.")
+    done = _read_journal(out / JOURNAL, job.settings)
+    todo = [(image, folder) for image, folder in plan if _key(image) not in done or not (folder / "result.json").exists()]
+    fresh = _outcomes(todo, job, workers)
+    outcomes = list(failed)
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / JOURNAL).open("w", encoding="utf-8") as journal:
+        journal.write(json.dumps(job.settings) + "\n")
+        journal.writelines(_journal_line(key, outcome) for key, outcome in done.items())
+        journal.flush()
+        waiting = {image for image, _ in todo}
+        for image, _ in plan:
+            outcome = next(fresh) if image in waiting else done[_key(image)]
+            if image in waiting and outcome.error is None:
+                journal.write(_journal_line(_key(image), outcome))
+                journal.flush()
+            outcomes.append(outcome)
+            yield outcome
+    write_summary(out, outcomes, job.settings)
+
+
+def write_summary(out: Path, outcomes: Sequence[Outcome], settings: dict[str, Any]) -> None:
+    """One file of everything, and the overlays of up to 64 images from all over the run."""
+    good = [outcome for outcome in outcomes if outcome.error is None]
+    record = {
+        "schema": "occhand.summary",
+        "schema_version": SCHEMA_VERSION,
+        "occhand_version": occhand.__version__,
+        "settings": settings,
+        "images": len(outcomes),
+        "images_with_hands": sum(bool(outcome.hands) for outcome in good),
+        "hands": sum(len(outcome.hands) for outcome in good),
+        "failed": len(outcomes) - len(good),
+        "results": [outcome.record() for outcome in outcomes],
+    }
+    write_json(out / SUMMARY, record)
+    if good:
+        places = np.unique(np.linspace(0, len(good) - 1, min(_SHEET_IMAGES, len(good))).round().astype(int))
+        overlays = [file for k in places for file in good[int(k)].files if file.name == "overlay.png"]
+        pictures = [_small(load_image(file)) for file in overlays]
+        names = [file.parent.name[:24] for file in overlays]
+        save_image(contact_sheet(pictures, names, columns=min(8, len(pictures)), cell=240), out / CONTACT_SHEET)
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    step = max(1, max(picture.shape[:2]) // 480)
+    return np.ascontiguousarray(picture[::step, ::step])
+
+
+def _key(image: Path) -> str:
+    """Changes when the image does."""
+    try:
+        stat = image.stat()
+    except OSError:
+        return str(image)
+    return f"{image}|{stat.st_size}|{stat.st_mtime_ns}"
+
+
+def _journal_line(key: str, outcome: Outcome) -> str:
+    return json.dumps({"key": key, "outcome": outcome.record()}) + "\n"
+
+
+def _read_journal(path: Path, settings: dict[str, Any]) -> dict[str, Outcome]:
+    """Outcomes of an earlier run with these settings; of a line that a kill cut short nothing is kept."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    done: dict[str, Outcome] = {}
+    try:
+        if not lines or json.loads(lines[0]) != json.loads(json.dumps(settings)):
+            return {}
+        for line in lines[1:]:
+            entry = json.loads(line)
+            done[entry["key"]] = Outcome.from_record(entry["outcome"])
+    except (ValueError, KeyError, TypeError):
+        _log.debug("%s ends in the middle of a line", path)
+    return done
+
+
+def _outcomes(todo: Plan, job: BatchJob, workers: int) -> Iterator[Outcome]:
+    if not todo:
+        return
+    if workers == 1:
+        predictor = job.open()
+        for image, folder in todo:
+            yield predict_file(predictor, image, folder, job.given, job.options)
+        return
+    batches = (todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH))
+    # Started afresh rather than forked: a fork inherits the locks of threads that it does not have.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (job,)) as pool:
+        waiting: deque[Future[list[Outcome]]] = deque()
+        try:
+            for batch in batches:
+                waiting.append(pool.submit(_predict_batch, batch))
+                if len(waiting) >= workers * _BATCHES_PER_WORKER:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        except BrokenProcessPool:
+            raise ValueError(
+                "A worker process died, perhaps for want of memory. What is done is kept; run the same command with fewer --workers."
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_worker: tuple[Predictor, BatchJob] | None = None
+"""What a worker process works with; set once there."""
+
+
+def _start_worker(job: BatchJob) -> None:
+    global _worker
+    torch.set_num_threads(1)
+    _worker = job.open(), job
+
+
+def _predict_batch(batch: Plan) -> list[Outcome]:
+    assert _worker is not None
+    predictor, job = _worker
+    return [predict_file(predictor, image, folder, job.given, job.options) for image, folder in batch]
+
+
+def settings_of(given: Given, options: OutputOptions, **named: Any) -> dict[str, Any]:
+    """What the results of a run depend on, for `BatchJob`."""
+    K = None if given.K is None else given.K.tolist()
+    texts = {key: None if value is None else str(value) for key, value in named.items()}
+    return {"version": occhand.__version__, "K": K, "options": asdict(options)} | texts
