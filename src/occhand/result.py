@@ -18,8 +18,6 @@ from occhand.files import atomic_path
 from occhand.hand.skeleton import JOINT_NAMES, MANO_JOINT_NAMES
 from occhand.image_io import load_image
 from occhand.mesh_io import save_mesh
-from occhand.render.draw import draw_joints, draw_label, overlay
-from occhand.render.shade import PALETTE, Mesh
 from occhand.types import Camera, KeypointSource, Side
 
 SCHEMA_VERSION = 1
@@ -79,6 +77,10 @@ class HandMesh:
 
 def draw_hands(image: str | os.PathLike[str] | UInt8[np.ndarray, "height width 3"], hands: Sequence[HandMesh]) -> Image.Image:
     """All meshes over their photograph, the 2D joints that they rest on, and a badge for every guess."""
+    # Imported here, as numba is not needed to predict and takes a quarter of a second to import.
+    from occhand.render.draw import draw_joints, draw_label, overlay
+    from occhand.render.shade import PALETTE, Mesh
+
     picture = image if isinstance(image, np.ndarray) else load_image(image)
     if not hands:
         return Image.fromarray(draw_label(picture, "no hand found"))
