@@ -118,7 +118,8 @@ class HandLayer(nn.Module):
         vertices = planes.mT
 
         joints = torch.cat([t, vertices[:, list(self.tip_ids)]], dim=1)[:, list(HOUSE_FROM_HO3D)]
-        return PosedHand(vertices.reshape(*batch, *vertices.shape[1:]), joints.reshape(*batch, 21, 3), _homogeneous(R, t).reshape(*batch, 16, 4, 4))
+        vertices = vertices.reshape(*batch, *vertices.shape[1:])  # of no hands too
+        return PosedHand(vertices, joints.reshape(*batch, 21, 3), _homogeneous(R, t).reshape(*batch, 16, 4, 4))
 
     def _blend_over_vertices(self, column: Float[Tensor, "B 16 3"]) -> Float[Tensor, "B 3 778"]:
         """One column of the joints' transforms, mixed by the skin weights of each vertex."""
