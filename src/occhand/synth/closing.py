@@ -293,7 +293,7 @@ def _open_digit(hand, placed, parts, angles, first, rates, lower, upper, clearan
 @njit(cache=True, error_model="numpy")
 @no_type_check
 def _close_digit(hand, placed, parts, angles, first, rates, upper, depth):
-    gap, room, self_room, travel = np.empty(3), np.empty(3), np.full(3, -inf), np.zeros(3)
+    gap, room, self_room, travel, speed = np.empty(3), np.empty(3), np.full(3, -inf), np.zeros(3), np.zeros(3)
     bounds = np.full(len(hand.probes), -inf)
     moves = np.array([rates[0] > 0, rates[1] > 0, rates[2] > 0])
     reach = _reach(hand, first)
@@ -312,12 +312,16 @@ def _close_digit(hand, placed, parts, angles, first, rates, upper, depth):
             room[s] = min(gap[s] + depth, self_room[s])
         for s in range(3):
             if room[s] <= 0.0:
-                moves[: s + 1] = False
-        if not moves.any():
+                for k in range(s + 1):
+                    moves[k] = False
+        if not (moves[0] or moves[1] or moves[2]):
             break
         step = _COARSEST_STEP
-        speed = (reach * (rates * moves)).sum(1)
         for s in range(3):
+            speed[s] = 0.0
+            for k in range(3):
+                if moves[k]:
+                    speed[s] += reach[s, k] * rates[k]
             if speed[s] > 0.0:
                 step = min(step, max(room[s], _FINEST_STEP) / speed[s])
         for s in range(3):

@@ -146,12 +146,12 @@ def _bounding_balls(points, starts):
 @no_type_check
 def _skin(vertices, weights, placed):
     posed = np.zeros_like(vertices)
+    R, t = placed.R, placed.t  # read one by one: views of rows would be counted references
     for v in range(len(vertices)):
         x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
         for joint in range(16):
             w = weights[v, joint]
             if w > 0.0:
-                R, t = placed.R[joint], placed.t[joint]
                 for k in range(3):
-                    posed[v, k] += w * (R[k, 0] * x + R[k, 1] * y + R[k, 2] * z + t[k])
+                    posed[v, k] += w * (R[joint, k, 0] * x + R[joint, k, 1] * y + R[joint, k, 2] * z + t[joint, k])
     return posed
