@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from occhand.demo.examples import load_examples
 from occhand.demo.limits import MAX_UPLOAD_BYTES, BodyLimit
 from occhand.demo.shelf import Shelf
-from occhand.demo.visits import Visits
+from occhand.demo.visits import MAX_VISITORS, Visits
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ def serve(shelf: Shelf, port: int | None = None, open_browser: bool = False) -> 
                 ssr_mode=False,
                 enable_monitoring=False,
                 max_file_size=MAX_UPLOAD_BYTES,
+                state_session_capacity=MAX_VISITORS,
                 allowed_paths=[],
                 app_kwargs={"middleware": [Middleware(BodyLimit)]},
                 **looks(),
