@@ -10,7 +10,7 @@ import torch
 from occhand.models.checkpoint import load_checkpoint, read_info
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
-from occhand.stress.plot import INK, MUTED, Axes, Dot, Figure, Label
+from occhand.plot import INK, MUTED, Axes, Dot, Figure, Label
 from tools.open_models.calibration import LEVELS, Calibration, calibration, mean_aligned_distance
 from tools.open_models.held_out import HeldOut, load_held_out
 from tools.open_models.score import CONDITIONS, PLAIN, joints_rows, pixel_rows, run, table
@@ -88,6 +88,6 @@ def plot(name: str, judged: Calibration) -> Figure:
         axes = Axes(figure, (0.0, end), (0.0, end), margins)
         axes.draw_frame(x_title, y_title)
         axes.draw_line(np.array([0.0, end]), np.array([0.0, end]), MUTED, 1.2, (4.0, 4.0))
-        axes.draw_line(np.asarray(x), np.asarray(y), _COLOUR)
+        axes.draw_line(np.asarray(x, dtype=float), np.asarray(y, dtype=float), _COLOUR)
         figure.add(*(Dot(axes.at(float(a), float(b)), 3.0, _COLOUR) for a, b in zip(x, y, strict=True)))
     return figure
