@@ -12,14 +12,14 @@ import occhand
 PACKAGE = Path(occhand.__file__).parent
 LAYERS = (
     {"types", "files", "pickles"},
-    {"geometry", "image_io", "mesh_io"},
+    {"geometry", "image_io", "mesh_io", "plot"},
     {"hand"},
     {"models", "data", "metrics", "render"},
     {"losses", "open_losses", "fit", "detect", "result", "synth", "data_check", "runtimes"},
     {"estimators", "recipes", "run_folder"},
-    {"predictor", "evaluate", "stress", "training_data"},
+    {"predictor", "evaluate", "training_data"},
     {"outputs", "train", "video", "export", "bench"},
-    {"doctor", "estimate", "ablate", "batch", "demo"},
+    {"doctor", "estimate", "ablate", "batch", "demo", "stress"},
     {"cli", "__main__"},
 )
 RANK = {unit: rank for rank, layer in enumerate(LAYERS) for unit in layer}

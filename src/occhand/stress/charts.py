@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from occhand.plot import INK, MUTED, Area, Axes, Dot, Figure, Label, Path
+from occhand.stress.clips import ClipScores, Version
 from occhand.stress.curves import Curve, Summary
 from occhand.stress.families import Family
-from occhand.stress.plot import INK, MUTED, Area, Axes, Dot, Figure, Label, Path
+from occhand.synth.clips import FPS
 
 _DASH = (5.0, 5.0)
 _LONGEST_NAME = 15
@@ -108,4 +110,25 @@ def count_chart(ratio: Float[np.ndarray, "n"], hidden_share: Float[np.ndarray, "
             share = hidden_share[~np.isnan(ratio)][places == k].mean()
             x, y = axes.at(10.0 * k + 5, count)
             figure.add(Label((x, y - 6), f"{100 * share:.0f} %", 11, MUTED, "middle"))
+    return figure
+
+
+def motion_chart(title: str, clip: ClipScores, subject: str, colours: dict[Version, str]) -> Figure:
+    """Acceleration error over the frames of a clip, raw and smoothed, over the share of the hand that is hidden."""
+    figure = Figure(550.0, 300.0, title)
+    errors = {version: clip.motions[subject][version].acceleration_error for version in colours}
+    top = max(1.05 * max(np.nanpercentile(values, 99, method="higher") for values in errors.values()), _LEAST_HEIGHT)
+    times = np.arange(len(clip.hidden)) / FPS
+    axes = Axes(figure, (0.0, clip.seconds), (0.0, float(top)), (40.0, 62.0, 118.0, 44.0))
+    figure.add(Label((4, 20), title, 15, INK, bold=True))
+    axes.draw_frame(
+        "seconds", f"acceleration error, m/s², camera frame · grey: share of joints hidden, 0 to 100 % · synthetic, {clip.name}"
+    )
+    axes.draw_band(times, np.zeros(len(times)), clip.hidden * top, MUTED)
+    ends: list[tuple[tuple[float, float], str, str, bool]] = []
+    for version, colour in colours.items():
+        known = ~np.isnan(errors[version])
+        axes.draw_line(times[known], errors[version][known], colour, 1.6)
+        ends.append((axes.at(clip.seconds, float(np.nanmean(errors[version]))), version, colour, True))
+    _name_ends(figure, ends)
     return figure

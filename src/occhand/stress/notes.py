@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from occhand.stress.clips import SMOOTHING
+from occhand.stress.detections import CARRIED_NOISE, MISSED_HIDDEN
 from occhand.stress.scores import MEASURES
 from occhand.stress.table import StressResult
 from occhand.stress.trial import NoiseModel
@@ -50,6 +52,14 @@ def honest_notes(result: StressResult, noise: NoiseModel, draws: int, sees_image
         notes.append(
             f"{result.name} does not look at the picture: blur, low light and the box cannot change it and were not run. What a "
             "perturbation hides reaches it through the noise of the 2D joints alone."
+        )
+    if result.clips:
+        notes.append(
+            f"Clips: synthetic hands in motion, and no detector looked at them. Detections are the truth plus normal noise of "
+            f"{noise.visible:.0%} of the hand's box, {noise.hidden:.0%} where something else hides the joint, {CARRIED_NOISE:.0%} of it "
+            f"carried over from frame to frame (AR(1)); a hand is missed when more than {MISSED_HIDDEN:.0%} of its joints are hidden, and "
+            "its side is always right. Numbers of tracks, bridges and smoothing are those of 'occhand video'; raw and smoothed both have "
+            f"gaps of up to {SMOOTHING['raw'].bridge:g} s bridged. A real detector errs in other ways, and more."
         )
     base = result.base[result.name]
     missing = [measure.title for name, measure in MEASURES.items() if np.isnan(base.column(name)).all()]

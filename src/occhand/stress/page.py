@@ -11,12 +11,13 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 import occhand
+from occhand.plot import Figure
 from occhand.render.draw import draw_joints, overlay
 from occhand.render.shade import PALETTE, Mesh
+from occhand.stress.clips_page import clips_section
 from occhand.stress.curves import Summary
 from occhand.stress.families import FAMILIES, Family
 from occhand.stress.figures import subject_colours
-from occhand.stress.plot import Figure
 from occhand.stress.scores import MEASURES, mirror_left
 from occhand.stress.summary import Report
 from occhand.stress.table import WorstHand
@@ -76,6 +77,7 @@ def page(report: Report, charts: dict[str, Figure]) -> str:
         _strata_table(report),
         _subjects_table(report),
         _families(report, charts),
+        clips_section(report.result, charts),
         _worst(report),
         "<h2>How to read this</h2><ul class='notes'>" + "".join(f"<li>{escape(note)}</li>" for note in result.notes) + "</ul>",
         f"<footer>OccHand {occhand.__version__}. All figures, with intervals and hand by hand, are in stress.json.</footer>",

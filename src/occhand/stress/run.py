@@ -15,6 +15,7 @@ from jaxtyping import Float
 from occhand.data.predictions import Predictions
 from occhand.estimators import Estimator, FitEstimator
 from occhand.hand.hand_layer import load_hand
+from occhand.stress.clips import measure_clip
 from occhand.stress.families import FAMILIES
 from occhand.stress.notes import honest_notes
 from occhand.stress.report import write_report
@@ -22,6 +23,7 @@ from occhand.stress.scores import Predicted, score
 from occhand.stress.subjects import EstimatorSubject, MeanPose, PredictionsSubject, Subject
 from occhand.stress.table import StressResult, WorstHand
 from occhand.stress.trial import NoiseModel, Trial, main_occluder
+from occhand.synth.clips import Clip
 from occhand.types import HandSample
 
 _PLAIN = 0.1
@@ -60,6 +62,7 @@ def run_stress(
     name: str,
     data_name: str,
     config: StressConfig | None = None,
+    clips: Iterable[Clip] = (),
 ) -> StressResult:
     """Measure a subject against occlusion and write `stress.json`, `curves-*.png` and `stress.html`.
 
@@ -73,9 +76,11 @@ def run_stress(
         name: How the report calls the subject.
         data_name: How it calls the data, with split and version.
         config: The defaults take 400 hands in a minute or two.
+        clips: Hands in motion, such as `stress_clips`, for a subject that is an estimator.
 
     Raises:
-        ValueError: No samples, a key that comes twice, predictions for other samples, a baseline's name, hands that are not finite.
+        ValueError: No samples, a key that comes twice, predictions for other samples, clips for predictions, a baseline's name, hands
+            that are not finite.
     """
     config = config or StressConfig()
     main: Subject = PredictionsSubject(subject, name) if isinstance(subject, Predictions) else EstimatorSubject(subject, name)
@@ -92,6 +97,11 @@ def run_stress(
         raise ValueError(f"{data_name} has no samples. Check the split and the folder.")
     if isinstance(subject, Predictions):
         subject.check_used(result.base[name].keys)
+    estimators = [each for each in subjects if isinstance(each, EstimatorSubject)]
+    for clip in clips:
+        if main is not estimators[0]:
+            raise ValueError(f"{name} holds predictions for samples, and cannot be asked about clips. Leave the clips out.")
+        result.clips.append(measure_clip(estimators, clip, config.noise, config.seed))
     result.notes = honest_notes(result, config.noise, config.bootstrap_draws, main.sees_image, main.can_be_perturbed)
     write_report(result, config.seed, config.bootstrap_draws, Path(out))
     return result

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import occhand
+from occhand.stress.clips import clips_record
 from occhand.stress.curves import Curve, Summary, bin_members, running_median, summarize
 from occhand.stress.families import FAMILIES
 from occhand.stress.scores import MEASURES
@@ -73,6 +74,7 @@ class Report:
                 }
                 for name, by_subject in self.families.items()
             },
+            "clips": clips_record(result.clips) if result.clips else None,
             "flip_difference_mm": {subject: summary.record() for subject, summary in self.flips.items()},
             "hands": [
                 {"key": key, "occlusion": _number(ratio), "occluder": occluder or None}

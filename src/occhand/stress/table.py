@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
+from occhand.stress.clips import ClipScores
 from occhand.stress.scores import MEASURES, Predicted
 from occhand.stress.trial import Trial
 
@@ -75,6 +76,8 @@ class StressResult:
     is_rendered: bool = True
     perturbed: int = 0
     """Hands that went through the families."""
+    clips: list[ClipScores] = field(default_factory=list)
+    """Hands in motion."""
     notes: list[str] = field(default_factory=list)
 
     @property

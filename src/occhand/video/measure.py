@@ -80,7 +80,7 @@ def _measure_segment(
     predictor: Predictor, tracker: HandTracker, frames: Any, camera: Camera, progress: Callable[[int], None]
 ) -> tuple[HandRows, list[float], list[str]]:
     """Rows, times and errors of some frames; batches end with them, so that they do not depend on where a run was stopped."""
-    batch = _Batch(predictor, camera)
+    batch = HandBatch(predictor, camera)
     times: list[float] = []
     errors: list[str] = []
     for frame in frames:
@@ -93,8 +93,13 @@ def _measure_segment(
     return batch.rows(), times, errors
 
 
-class _Batch:
-    """Hands that wait to be estimated together."""
+class HandBatch:
+    """Hands that wait to be estimated together.
+
+    Args:
+        predictor: Its estimator poses them.
+        camera: Of all frames.
+    """
 
     def __init__(self, predictor: Predictor, camera: Camera) -> None:
         self._predictor, self._camera = predictor, camera
@@ -102,6 +107,7 @@ class _Batch:
         self._rows: list[HandRows] = []
 
     def add(self, frame: Frame, track: int, hand: DetectedHand) -> None:
+        """A hand of a frame that has a picture, and the number of its track."""
         self._waiting.append((frame, track, hand))
         pictures = {waiting.index: waiting.picture.nbytes for waiting, _, _ in self._waiting if waiting.picture is not None}
         if len(self._waiting) >= _BATCH_HANDS or sum(pictures.values()) >= _BATCH_BYTES:

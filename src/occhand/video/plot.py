@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from occhand.files import atomic_path
-from occhand.stress.plot import GRID, INK, MUTED, Area, Axes, Figure, Label
+from occhand.plot import GRID, INK, MUTED, Area, Axes, Figure, Label
 from occhand.video.tables import Pieces
 
 _COLOURS = ("#c2622d", "#1f5fbf", "#0e8f7e", "#7a4fb5", "#c43d3d", "#7b818c")
