@@ -110,6 +110,11 @@ def test_what_is_not_on_offer_is_refused(visits, choice):
     assert "not on offer" in visits.show_example("one", 0, choice)["text"]
 
 
+def test_weights_that_are_none_are_refused_at_the_start():
+    with pytest.raises(ValueError, match="Unknown model 'nope'"):
+        Shelf("nope")
+
+
 @pytest.mark.parametrize("number", [-1, 99, "0", None])
 def test_an_example_that_is_none_is_refused(visits, number):
     assert "no example" in visits.show_example("one", number, FIT)["text"]

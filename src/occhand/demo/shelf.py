@@ -39,6 +39,8 @@ class Shelf:
         self._files = own | bundled | {"fit": "fit"}
         self._finder = Predictor(Predictor.from_pretrained("fit").estimator, detector, detector)  # type: ignore[arg-type]
         self._load = lru_cache(maxsize=8)(self._load_now)
+        for name in own:  # what is wrong with the host's file is said at the start, not to a visitor
+            self._load(Choice(name, True, OWN_HAND))
 
     @property
     def models(self) -> Sequence[str]:
