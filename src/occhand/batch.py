@@ -20,7 +20,6 @@ import occhand
 from occhand.image_io import load_image, save_image
 from occhand.outputs import Given, Outcome, OutputOptions, predict_file
 from occhand.predictor import Predictor
-from occhand.render.gallery import contact_sheet
 from occhand.result import write_json
 
 SUMMARY, CONTACT_SHEET, JOURNAL = "summary.json", "contact.png", ".progress.jsonl"
@@ -109,6 +108,8 @@ def write_summary(out: Path, outcomes: Sequence[Outcome], settings: dict[str, An
     }
     write_json(out / SUMMARY, record)
     if good:
+        from occhand.render.gallery import contact_sheet  # here, as one photograph does not need it, and numba takes long to import
+
         places = np.unique(np.linspace(0, len(good) - 1, min(_SHEET_IMAGES, len(good))).round().astype(int))
         overlays = [file for k in places for file in good[int(k)].files if file.name == "overlay.png"]
         pictures = [_small(load_image(file)) for file in overlays]

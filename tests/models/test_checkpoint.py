@@ -116,6 +116,12 @@ def test_another_hand_is_said(saved, golden_hand, caplog):
     assert "trained with the open hand" in caplog.text
 
 
+def test_a_fused_copy_is_refused_and_leaves_no_file(model, tmp_path):
+    with pytest.raises(ValueError, match="Save the plain network"):
+        save_checkpoint(model.fuse(), tmp_path / "fused.safetensors", data="synthetic", licence="Apache-2.0")
+    assert not list(tmp_path.iterdir())
+
+
 def test_writing_fails_whole(model, tmp_path, monkeypatch):
     def broken(*args, **kwargs):
         raise OSError("No space left on device")

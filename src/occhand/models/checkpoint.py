@@ -25,6 +25,7 @@ from occhand.files import atomic_path, cache_dir
 from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.hand.parameters import HandParameters
 from occhand.models.config import Family, ModelConfig, config_from_json, config_to_json
+from occhand.models.fuse import is_fused
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.presets import build_model, find_preset
@@ -77,7 +78,12 @@ def save_checkpoint(model: HandOccNet | HandGCAT, path: StrPath, data: str, lice
         data: What the weights were trained on.
         licence: Under which they may be used.
         half: Half precision, for a file of half the size; it is read as float32 again.
+
+    Raises:
+        ValueError: A fused copy, whose weights are no longer those of its config.
     """
+    if is_fused(model):
+        raise ValueError("This is a fused copy of a network, for inference only. Save the plain network that 'fuse()' was called on.")
     about = {
         "config": config_to_json(model.config),
         "hand": model.hand.name,

@@ -46,7 +46,7 @@ def fuse(model: NetworkT) -> NetworkT:
     Raises:
         ValueError: Something else, or already fused.
     """
-    if not isinstance(model, HandOccNet | HandGCAT) or isinstance(model.trunk.resnet.bn1, nn.Identity):
+    if not isinstance(model, HandOccNet | HandGCAT) or is_fused(model):
         raise ValueError(f"Only a plain HandOccNet or HandGCAT can be fused, not a {type(model).__name__} like this one.")
     fused: Any = copy.deepcopy(model, {id(model.hand): model.hand}).eval().requires_grad_(False)  # Any: its parts change their kinds
     _fold_norms(fused)
@@ -65,6 +65,11 @@ def fuse(model: NetworkT) -> NetworkT:
             fused.kgc.layers = nn.ModuleList([joined([layer.linear for layer in fused.kgc.layers])])
     _fold_sharpness(fused.regressor.heatmap_head)
     return cast(NetworkT, fused.requires_grad_(False).to(memory_format=torch.channels_last))
+
+
+def is_fused(model: HandOccNet | HandGCAT) -> bool:
+    """Whether a network is a copy made by `fuse`: its batch norms are gone."""
+    return isinstance(model.trunk.resnet.bn1, nn.Identity)
 
 
 class SmoothPool(nn.Conv2d):
