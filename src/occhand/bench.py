@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from torch import nn
 
 from occhand import __version__
 from occhand.files import atomic_path
@@ -99,7 +98,7 @@ def bench(model: Network, name: str, plan: BenchPlan = BenchPlan()) -> BenchRepo
     """Measure a network in every runtime that is installed.
 
     Args:
-        model: Plain, in evaluation mode. On a GPU, PyTorch's variants are timed there with events (written without a GPU to try it on).
+        model: Plain, in evaluation mode. On a GPU, PyTorch's variants are timed there with events; that path has not been run on one yet.
         name: How the report calls it.
         plan: What to measure.
     """
@@ -109,7 +108,7 @@ def bench(model: Network, name: str, plan: BenchPlan = BenchPlan()) -> BenchRepo
             torch.set_num_threads(threads)
             variants = dict(_variants(model, plan.with_compile))
             for batch in plan.batches:
-                timings += in_turns(variants, example_input(model.config, batch), threads, plan.rounds)
+                timings += in_turns(variants, _example_beside(model, batch), threads, plan.rounds)
         torch.set_num_threads(1)
         modules = module_times(model, plan.rounds)
     finally:
@@ -138,7 +137,10 @@ def _title(runtime: Runtime, precision: Precision) -> str:
 
 @torch.inference_mode()
 def in_turns(variants: dict[str, Run], inputs: ModelInput, threads: int, rounds: int) -> list[Timing]:
-    """Time variants one after the other, over and over; ratios are to the first. Each runs once before, unmeasured."""
+    """Time variants one after the other, over and over; ratios are to the first. Each runs once before, unmeasured.
+
+    The inputs lie on the device of all variants.
+    """
     for run in variants.values():
         run(inputs)
     wall: dict[str, list[float]] = {name: [] for name in variants}
@@ -166,24 +168,36 @@ def in_turns(variants: dict[str, Run], inputs: ModelInput, threads: int, rounds:
     ]
 
 
+def _example_beside(model: Network, batch: int) -> ModelInput:
+    """Inputs on the network's device, so that no timing holds the way there."""
+    device = next(model.parameters()).device
+    image, joints_crop = example_input(model.config, batch)
+    return ModelInput(image.to(device), None if joints_crop is None else joints_crop.to(device))
+
+
 def _milliseconds(run: Run, inputs: ModelInput) -> float:
-    device = next(run.parameters()).device if isinstance(run, nn.Module) else torch.device("cpu")
-    if device.type != "cuda":
+    if inputs.image.device.type != "cuda":
         start = time.perf_counter()
         run(inputs)
         return 1e3 * (time.perf_counter() - start)
-    moved = ModelInput(*(None if values is None else values.to(device) for values in inputs))  # type: ignore[arg-type]
     start_event, end_event = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start_event.record()
-    run(moved)
+    run(inputs)
     end_event.record()
-    torch.cuda.synchronize()
+    end_event.synchronize()
     return start_event.elapsed_time(end_event)
 
 
 @torch.inference_mode()
 def module_times(model: Network, rounds: int = 10) -> dict[str, float]:
     """Median milliseconds of each part of a network for one crop, as the clock has it, with the threads that PyTorch has."""
+    inputs = _example_beside(model, 1)
+
+    def now() -> float:
+        if inputs.image.device.type == "cuda":  # whose work goes on after a call returns
+            torch.cuda.synchronize(inputs.image.device)
+        return time.perf_counter()
+
     parts = {name: module for name, module in model.named_children() if name != "regressor"}
     parts |= {f"regressor.{name}": module for name, module in model.regressor.named_children()}
     started: dict[str, float] = {}
@@ -191,12 +205,12 @@ def module_times(model: Network, rounds: int = 10) -> dict[str, float]:
     handles = []
     for name, module in parts.items():
         handles += [
-            module.register_forward_pre_hook(lambda *_, name=name: started.__setitem__(name, time.perf_counter())),
-            module.register_forward_hook(lambda *_, name=name: times[name].append(1e3 * (time.perf_counter() - started[name]))),
+            module.register_forward_pre_hook(lambda *_, name=name: started.__setitem__(name, now())),
+            module.register_forward_hook(lambda *_, name=name: times[name].append(1e3 * (now() - started[name]))),
         ]
     try:
         for _ in range(rounds + 1):
-            model(example_input(model.config, 1))
+            model(inputs)
     finally:
         for handle in handles:
             handle.remove()
