@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 from occhand.detect import DetectedHand, Detector, Keypointer
 from occhand.hand.assets import load_parameters
+from occhand.models.checkpoint import BUNDLED, bundled_weights
 from occhand.predictor import Predictor
 
 OWN_HAND = "of the model"
@@ -33,9 +33,8 @@ class Shelf:
     """
 
     def __init__(self, model: str | os.PathLike[str] | None = None, detector: Detector | Keypointer | None = None) -> None:
-        folder = Path(str(resources.files("occhand.models").joinpath("weights")))
-        bundled = {path.stem: str(path) for path in sorted(folder.glob("*.safetensors"))}
-        own = {} if model in (None, "fit") else {Path(str(model)).name: str(model)}
+        bundled = {name: name for name in BUNDLED if bundled_weights(name).exists()}
+        own = {} if model in (None, "fit", *BUNDLED) else {Path(str(model)).name: str(model)}
         self._files = own | bundled | {"fit": "fit"}
         self._finder = Predictor(Predictor.from_pretrained("fit").estimator, detector, detector)  # type: ignore[arg-type]
         self._load = lru_cache(maxsize=8)(self._load_now)
