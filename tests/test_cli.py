@@ -251,9 +251,9 @@ def test_synthetic_hands_are_written_and_measured(run, tmp_path):
     assert code == 0
     assert "6 samples" in out
     assert (tmp_path / "hands" / "contact.png").is_file()
-    code, out, _ = run("stress", "--data", tmp_path / "hands", "--limit", 4, "--out", tmp_path / "report")
+    code, out, _ = run("stress", "--data", tmp_path / "hands", "--limit", 4, "--clips", 1, "--frames", 10, "--out", tmp_path / "report")
     assert code == 0
-    assert "over 4 hands" in out
+    assert "over 4 hands and 2 clips" in out
     report = json.loads((tmp_path / "report" / "stress.json").read_text())
     assert "synthetic" in json.dumps(report)
     assert (tmp_path / "report" / "stress.html").is_file()

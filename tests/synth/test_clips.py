@@ -70,7 +70,9 @@ def test_bad_clips_are_refused(changes):
 
 
 def test_written_clips_are_videos_with_truth(tmp_path):
-    folders = write_clips(tmp_path, 2, seed=1, frames=3, size=32)
+    seen = []
+    folders = write_clips(tmp_path, 2, seed=1, frames=3, size=32, progress=seen.append)
+    assert list(dict.fromkeys(seen)) == [1, 2, 3, 4, 5, 6]
     before = {folder: (folder / "truth.npz").stat().st_mtime_ns for folder in folders}
     assert write_clips(tmp_path, 2, seed=1, frames=3, size=32) == folders
     assert before == {folder: (folder / "truth.npz").stat().st_mtime_ns for folder in folders}

@@ -99,6 +99,23 @@ def test_numbers_in_the_table_give_the_joints(tmp_path, one_hand):
         np.testing.assert_allclose(joints * mirror + table["translation"][rows][:, None], table["joints"][rows], atol=2e-5)
 
 
+def test_the_parquet_table_is_the_other_one(tmp_path, one_hand):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    result = process_video(quick_predictor_of(Truth(one_hand)), open_video(write_clip(tmp_path / "clip.mp4", 20)), tmp_path / "out", "fit")
+    assert tmp_path / "out" / "hands.parquet" in result.files
+    table, hands = parquet.read_table(tmp_path / "out" / "hands.parquet"), np.load(tmp_path / "out" / "hands.npz")
+    for name in table.column_names:
+        column = np.array(table[name].to_pylist()).reshape(hands[name].shape)
+        assert np.array_equal(column.astype(hands[name].dtype), hands[name]), name
+    assert table.num_rows == len(hands["frame"]) == 20
+
+
+def test_without_pyarrow_the_way_to_the_table_is_said(tmp_path, one_hand, monkeypatch):
+    monkeypatch.setattr(run, "write_parquet", lambda *args: False)
+    result = process_video(quick_predictor_of(Truth(one_hand)), open_video(write_clip(tmp_path / "clip.mp4", 4)), tmp_path / "out", "fit")
+    assert "pip install 'occhand[video]'" in run.summary(result)
+
+
 def test_a_variable_frame_rate_stays_one(tmp_path, one_hand):
     times = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.09, 40)) - 0.01
     times -= times[0]
@@ -199,6 +216,27 @@ def test_another_run_in_the_folder_is_not_mixed_in(tmp_path, one_hand, monkeypat
         process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit", config)
 
 
+class StopError(Exception):
+    """As if by Ctrl-C."""
+
+
+def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, one_hand):
+    """Stopped in both passes; a kill, which no `finally` sees, is tried below."""
+    path = write_clip(tmp_path / "clip.mp4", 60)
+    process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "whole", "fit")
+    for moment in (("Finding hands", 37), ("Drawing", 21)):
+
+        def stop(*stage, moment=moment):
+            if stage[:2] == moment:
+                raise StopError
+
+        with pytest.raises(StopError):
+            process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit", progress=stop)
+        assert not (tmp_path / "out" / "video.json").exists()
+    process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
 KILLED = """
 import sys
 from pathlib import Path
@@ -214,6 +252,7 @@ run.process_video(quick_predictor_of(truth), open_video(Path(sys.argv[1])), Path
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["Finding hands 37", "Drawing 21"])
 def test_a_killed_run_goes_on_to_the_same_result(tmp_path, moment):
     path = write_clip(tmp_path / "clip.mp4", 60)

@@ -82,7 +82,9 @@ def synth(
         frames: Of each film, 30 a second.
     """
     if clips:
-        folders = write_clips(out, clips, seed, frames, size)
+        with progress_bar() as bar:
+            task = bar.add_task("Rendering frames", total=clips * frames)
+            folders = write_clips(out, clips, seed, frames, size, lambda done: bar.update(task, completed=done))
         print(f"{len(folders)} clips in {out}. Look at one with 'occhand video {folders[0]}'.")
         return 0
     dataset = load_split(split, size) if split else SynthDataset(seed, range(n), size)

@@ -41,9 +41,9 @@ class MotionMeasure(NamedTuple):
 
 
 MOTION_MEASURES = {
-    "acceleration_error": MotionMeasure("Acceleration error", "m/s²", "none: camera frame"),
+    "acceleration_error": MotionMeasure("Acceleration error", "m/s²", "none (camera frame)"),
     "acceleration_error_root": MotionMeasure("Acceleration error, root-relative", "m/s²", "wrist on wrist"),
-    "jitter": MotionMeasure("Jitter", "m/s³", "none: camera frame"),
+    "jitter": MotionMeasure("Jitter", "m/s³", "none (camera frame)"),
     "pa_mpjpe": MotionMeasure("PA-MPJPE", "mm", "Procrustes (similarity, no reflection) on all joints"),
 }
 

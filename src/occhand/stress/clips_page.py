@@ -23,8 +23,8 @@ def clips_section(result: StressResult, charts: dict[str, Figure]) -> str:
     return (
         f"<h2>In motion</h2><p><span class='badge'>synthetic clips</span>{escape(verdict(result.clips, result.name))} "
         f"Detections are simulated, see below.</p><div class='two'>{pictures}</div>{_motion_table(result)}"
-        f'<p class="key">Means over frames and clips, least and largest clip in small print. Jitter has a true hand too: smoothing '
-        f"cannot take it to 0. Alignment. {escape(alignments)}.</p>{_facts_table(result)}"
+        f'<p class="key">Means over frames and clips, least and largest clip in small print. The true hands have jitter too, '
+        f"as the lower table says. Alignment. {escape(alignments)}.</p>{_facts_table(result)}"
     )
 
 
@@ -47,7 +47,8 @@ def _cell(clips: list[ClipScores], subject: str, version: Version, measure: str)
     digits = 0 if measure == "jitter" else 1
     if not len(values):
         return "<td>–</td>"
-    return f"<td>{values.mean():.{digits}f}<small>{values.min():.{digits}f}–{values.max():.{digits}f}</small></td>"
+    spread = f"<small>{values.min():.{digits}f}–{values.max():.{digits}f}</small>" if len(values) > 1 else ""
+    return f"<td>{values.mean():.{digits}f}{spread}</td>"
 
 
 def _facts_table(result: StressResult) -> str:

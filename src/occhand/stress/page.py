@@ -44,8 +44,8 @@ p{max-width:78ch;margin:6px 0 14px}.lead{color:var(--muted);margin-bottom:22px;m
 .tile b{display:block;font-size:21px;line-height:1.35;font-weight:650;white-space:nowrap}
 .tile span{color:var(--muted);font-size:13px;line-height:1.35;display:block}
 svg{max-width:100%;height:auto;font-family:inherit;display:block}
-.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(480px,1fr));gap:26px;margin-top:26px}
-.panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(340px,1fr));gap:22px;margin-top:14px}
+.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(480px,100%),1fr));gap:26px;margin-top:26px}
+.panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(340px,100%),1fr));gap:22px;margin-top:14px}
 .panel{border:1px solid var(--line);border-radius:10px;padding:14px 14px 8px}
 .panel h3{font-size:15px;margin:0 0 8px}
 .strip{display:flex;gap:5px;margin-bottom:10px}.strip img{width:calc(20% - 4px);height:auto;border-radius:4px}
@@ -55,7 +55,7 @@ th,td{padding:6px 12px;text-align:right;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left}
 th{font-weight:600;color:var(--muted);vertical-align:bottom;white-space:normal;min-width:78px}
 tr.all td{font-weight:600;border-top:2px solid #cfd4dc}td small{color:var(--muted);font-size:11.5px;display:block;font-weight:400}
-.worst{display:grid;grid-template-columns:repeat(auto-fill,minmax(340px,1fr));gap:18px;margin-top:14px}
+.worst{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(340px,100%),1fr));gap:18px;margin-top:14px}
 figure{margin:0}figure div{display:flex;gap:4px}figure img{width:calc(50% - 2px);height:auto;border-radius:6px}
 figcaption{font-size:12.5px;color:var(--muted);margin-top:4px;overflow-wrap:anywhere}
 .key{font-size:13px;color:var(--muted)}ul.notes{max-width:84ch;padding-left:20px}ul.notes li{margin:7px 0}

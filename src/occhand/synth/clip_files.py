@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from PIL import Image
 from occhand.synth.clips import CLIP_KINDS, FPS, Clip
 
 
-def write_clips(out: Path, count: int, seed: int, frames: int, size: int) -> list[Path]:
+def write_clips(
+    out: Path, count: int, seed: int, frames: int, size: int, progress: Callable[[int], None] = lambda done: None
+) -> list[Path]:
     """Write clips of every kind in turn: `NAME/00000.png ...` and `NAME/truth.npz`; those that are there already are kept.
 
     `truth.npz` holds `time_s` (frames,), `K` (3, 3), `side` (hands,), and for every frame and hand `joints` (frames, hands, 21, 3),
@@ -24,6 +27,7 @@ def write_clips(out: Path, count: int, seed: int, frames: int, size: int) -> lis
         seed: Of all.
         frames: Of each, at 30 a second.
         size: Height and width, pixels.
+        progress: Called with the number of frames done, of all clips.
 
     Returns:
         Their folders.
@@ -35,11 +39,12 @@ def write_clips(out: Path, count: int, seed: int, frames: int, size: int) -> lis
         folder = out / f"{clip.name}-{frames}-{size}"
         folders.append(folder)
         if not folder.exists():
-            _write_clip(clip, folder)
+            _write_clip(clip, folder, lambda done, before=number * frames: progress(before + done))
+        progress((number + 1) * frames)
     return folders
 
 
-def _write_clip(clip: Clip, folder: Path) -> None:
+def _write_clip(clip: Clip, folder: Path, progress: Callable[[int], None]) -> None:
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         times, hands = [], []
@@ -47,6 +52,7 @@ def _write_clip(clip: Clip, folder: Path) -> None:
             Image.fromarray(frame.image).save(beside / f"{k:05d}.png", compress_level=1)
             times.append(frame.time)
             hands.append(frame.hands)
+            progress(k + 1)
         np.savez_compressed(
             beside / "truth.npz",
             time_s=np.array(times),

@@ -85,6 +85,8 @@ def summary(result: VideoResult) -> str:
         lines.append("  no hand found")
     lines += [f"  frame {frame['frame']} skipped: {frame['reason']}" for frame in record["skipped_frames"]]
     lines += [f"  wrote {file}" for file in result.files]
+    if not any(file.suffix == ".parquet" for file in result.files):
+        lines.append("  no hands.parquet, as pyarrow is not installed: pip install 'occhand[video]'")
     if record["camera"]["assumed"]:
         lines.append("The camera was assumed, so the distance of the hands is a guess. Give --K fx,fy,cx,cy where it is known.")
     return "\n".join(lines)
