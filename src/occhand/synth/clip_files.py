@@ -39,12 +39,12 @@ def write_clips(
         folder = out / f"{clip.name}-{frames}-{size}"
         folders.append(folder)
         if not folder.exists():
-            _write_clip(clip, folder, lambda done, before=number * frames: progress(before + done))
+            _write_clip(clip, folder, progress, number * frames)
         progress((number + 1) * frames)
     return folders
 
 
-def _write_clip(clip: Clip, folder: Path, progress: Callable[[int], None]) -> None:
+def _write_clip(clip: Clip, folder: Path, progress: Callable[[int], None], done: int) -> None:
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         times, hands = [], []
@@ -52,7 +52,7 @@ def _write_clip(clip: Clip, folder: Path, progress: Callable[[int], None]) -> No
             Image.fromarray(frame.image).save(beside / f"{k:05d}.png", compress_level=1)
             times.append(frame.time)
             hands.append(frame.hands)
-            progress(k + 1)
+            progress(done + k + 1)
         np.savez_compressed(
             beside / "truth.npz",
             time_s=np.array(times),
