@@ -72,7 +72,8 @@ def test_trusted_measurements_count_more():
 def test_only_what_is_within_reach_counts(rng):
     noisy = wave(TIMES) + rng.normal(0, 0.01, (90, 3))
     turns = Rotation.from_rotvec(noisy).as_matrix()[:, None]
-    chosen = (TIMES >= TIMES[40] - reach(SPAN) - 1e-9) & (TIMES <= TIMES[50] + reach(SPAN) + 1e-9)
+    low, high = TIMES[40] - reach(SPAN) - 1e-9, TIMES[50] + reach(SPAN) + 1e-9
+    chosen = (low <= TIMES) & (high >= TIMES)
     assert chosen.sum() < 45
     for smooth, values in ((smooth_vectors, noisy), (smooth_rotations, turns)):
         whole, part = smooth(TIMES, values, np.ones(90), SPAN), smooth(TIMES[chosen], values[chosen], np.ones(chosen.sum()), SPAN)

@@ -121,9 +121,7 @@ def motion_chart(title: str, clip: ClipScores, subject: str, colours: dict[Versi
     times = np.arange(len(clip.hidden)) / FPS
     axes = Axes(figure, (0.0, clip.seconds), (0.0, float(top)), (40.0, 62.0, 118.0, 44.0))
     figure.add(Label((4, 20), title, 15, INK, bold=True))
-    axes.draw_frame(
-        "seconds", f"acceleration error, m/s² · grey: joints hidden, 0 to 100 % · synthetic, {clip.name}"
-    )
+    axes.draw_frame("seconds", f"acceleration error, m/s² · grey: joints hidden, 0 to 100 % · synthetic, {clip.name}")
     axes.draw_band(times, np.zeros(len(times)), clip.hidden * top, MUTED)
     ends: list[tuple[tuple[float, float], str, str, bool]] = []
     for version, colour in colours.items():

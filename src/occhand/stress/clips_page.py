@@ -24,7 +24,8 @@ def clips_section(result: StressResult, charts: dict[str, Figure]) -> str:
         f"<h2>In motion</h2><p><span class='badge'>synthetic clips</span>{escape(verdict(result.clips, result.name))} "
         f"Detections are simulated, see below.</p><div class='two'>{pictures}</div>{_motion_table(result)}"
         f'<p class="key">Means over frames and clips, least and largest clip in small print. The true hands have jitter too, '
-        f"as the lower table says. Alignment. {escape(alignments)}.</p>{_facts_table(result)}"
+        "as the lower table says; a hand that never bends shakes little, so read these beside PA-MPJPE. "
+        f"Alignment. {escape(alignments)}.</p>{_facts_table(result)}"
     )
 
 
