@@ -123,7 +123,7 @@ BAD_INPUT = {
     "joints of the wrong shape": ([PHOTO, "--keypoints", "twenty.json"], r"expected \(21, 2\)"),
     "unknown mesh format": ([PHOTO, "--mesh", "stl"], "choose obj, ply, glb"),
     "unknown hand": ([PHOTO, "--hand", "opne"], "choose open, mano"),
-    "unknown model": ([PHOTO, "--model", "handocnet"], "expected 'fit', a .safetensors file, an authors' snapshot"),
+    "unknown model": ([PHOTO, "--model", "handocnet"], "a .safetensors file, an authors' snapshot"),
     "runtime of the fit": ([PHOTO, "--runtime", "torch"], "The fit is no network"),
     "precision that a runtime has not": ([PHOTO, "--model", "none.onnx", "--runtime", "torch", "--precision", "int8"], "has no int8"),
     "exported network not there": ([PHOTO, "--model", "none.onnx"], "Exported network not found"),

@@ -79,7 +79,8 @@ def test_2d_joints_reach_handgcat_in_crop_units(networks, example_image, example
     known = inputs.joints_crop[0, example_hand.keypoints.weights > 0]
     assert ((known > 0.1) & (known < 0.9)).all()
     homogeneous = torch.cat([torch.from_numpy(example_hand.keypoints.joints_img).float(), torch.ones(21, 1)], dim=1)
-    torch.testing.assert_close(128 * inputs.joints_crop[0], (homogeneous @ crop_from_img[0].T)[:, :2], atol=1e-3, rtol=0)
+    size = inputs.image.shape[-1]
+    torch.testing.assert_close(size * inputs.joints_crop[0], (homogeneous @ crop_from_img[0].T)[:, :2], atol=1e-3, rtol=0)
 
 
 def test_the_crop_shows_what_the_joints_say(networks, example_image, example_hand):
@@ -94,9 +95,10 @@ def test_the_crop_shows_what_the_joints_say(networks, example_image, example_han
         seen = HandView.of(picture, hand, Camera(K, 480, 640))
         inputs, _, _ = NetworkEstimator(networks["handgcat-open-s"])._prepare([seen])
         brightness = inputs.image[0, 0]
-        v, u = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+        size = brightness.shape[-1]
+        v, u = torch.meshgrid(torch.arange(float(size)), torch.arange(float(size)), indexing="ij")
         centroid = torch.stack([(u * brightness).sum(), (v * brightness).sum()]) / brightness.sum()
-        torch.testing.assert_close(centroid, 128 * inputs.joints_crop[0, 0], atol=0.3, rtol=0)
+        torch.testing.assert_close(centroid, size * inputs.joints_crop[0, 0], atol=0.3, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["handoccnet-open-s", "handgcat-open-s"])
@@ -104,7 +106,7 @@ def test_maps_are_there_for_both_networks(files, name, example_image, example_ha
     predictor = Predictor.from_pretrained(files[name])
     (hand,) = predictor(example_image, keypoints=[example_hand])
     crop, maps = predictor.look_inside(example_image, hand)
-    assert crop.shape == (128, 128, 3)
+    assert crop.shape == (64, 64, 3)
     expected = {"necessity", "FIT from the wrist"} if name == "handoccnet-open-s" else {"norm: kgc", "norm: cat"}
     assert expected <= set(maps)
     assert all(np.isfinite(values).all() for values in maps.values())
