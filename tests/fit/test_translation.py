@@ -86,3 +86,13 @@ def test_refuses_what_cannot_be_solved(seen: SeenHands) -> None:
         solve_translation(joints, points, K, weights)
     with pytest.raises(ValueError, match="focal length"):
         solve_translation(joints, points, -K)
+
+
+def test_a_hand_posed_unlike_its_joints_is_set_before_the_camera(seen: SeenHands) -> None:
+    """Seen through the camera's centre a hand and its point reflection look alike: the best place of the one is behind the camera."""
+    reflected = -root_relative(seen)
+    translation = solve_translation(reflected, seen.joints_img, seen.K)
+    assert (reflected[..., 2] + translation[..., 2:]).min() > 0
+    ratio = translation[:, 2] / seen.joints[:, 0, 2]
+    assert (ratio > 0.3).all()
+    assert ratio.median() == pytest.approx(1.0, abs=0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 _POLISHING_STEPS = 2
 """Gauss-Newton steps from the linear solution; with 2 % noise a third one moves the error by less than 1e-6 of itself."""
@@ -19,8 +20,8 @@ def solve_translation(
     """Place a root-relative hand in the camera frame.
 
     Weighted linear least squares on x = (X + tx) / (Z + tz), exact without noise; then Gauss-Newton on the weighted squared
-    reprojection error in pixels, whose minimum it reaches. Needs metric joints: a hand of unknown size leaves depth unknown.
-    Differentiable.
+    reprojection error in pixels, whose minimum it reaches. Needs metric joints: a hand of unknown size leaves depth unknown. A hand posed
+    so unlike its 2D joints that it would fit best behind the camera is set where it is as large as they are. Differentiable.
 
     Args:
         joints_root: Metres, OpenCV axes, relative to the wrist.
@@ -43,6 +44,7 @@ def solve_translation(
 
     weights = (weights / weights.sum(-1, keepdim=True))[..., None]
     translation = best = _solve_linear(joints_root, joints_img, K, weights)
+    is_before = (joints_root[..., 2] + translation[..., 2:]).amin(-1, keepdim=True) > 0
     best_cost = torch.full_like(translation[..., 0], torch.inf)
     for step_index in range(_POLISHING_STEPS + 1):
         error, jacobian = _reproject(joints_root, translation, joints_img, K)
@@ -56,7 +58,7 @@ def solve_translation(
             gradient = weighted.mT @ error.flatten(-2)[..., None]
             step = torch.linalg.solve_ex(weighted.mT @ jacobian.flatten(-3, -2), gradient).result
             translation = translation - step.squeeze(-1)
-    return best
+    return torch.where(is_before, best, _place_by_size(joints_root, joints_img, K, weights))
 
 
 def _solve_linear(
@@ -75,6 +77,20 @@ def _solve_linear(
     centred = weights * (rays - mean_ray)
     depth = -(centred * (target - mean_target)).sum((-2, -1)) / (centred * (rays - mean_ray)).sum((-2, -1))
     return torch.cat([mean_target.squeeze(-2) + depth[..., None] * mean_ray.squeeze(-2), depth[..., None]], dim=-1)
+
+
+def _place_by_size(
+    joints_root: Float[Tensor, "*batch joints 3"],
+    joints_img: Float[Tensor, "*batch joints 2"],
+    K: Float[Tensor, "*batch 3 3"],
+    weights: Float[Tensor, "*batch joints 1"],
+) -> Float[Tensor, "*batch 3"]:
+    """Where the joints' mean lies on the ray to their mean in the image, and their spread across has the size that it has there."""
+    rays = (torch.linalg.inv(K)[..., None, :, :] @ pad(joints_img, (0, 1), value=1.0)[..., None]).squeeze(-1)
+    mean_ray, mean_joint = (weights * rays).sum(-2), (weights * joints_root).sum(-2)
+    spread_img = (weights * (rays - mean_ray[..., None, :]).square()).sum((-2, -1)).sqrt()
+    spread = (weights * (joints_root - mean_joint[..., None, :])[..., :2].square()).sum((-2, -1)).sqrt()
+    return mean_ray * (spread / spread_img)[..., None] - mean_joint
 
 
 def _reproject(
