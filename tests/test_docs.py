@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from occhand import cli
+from occhand.cli.console import EXIT_BAD_INPUT, EXIT_PARTIAL
 from occhand.predictor import Predictor
 from tests.conftest import EXAMPLES
 
@@ -34,7 +35,7 @@ def test_python_on_the_page_runs(page, tmp_path, monkeypatch, stand_in):
 
 @pytest.mark.parametrize("line", re.findall(r"^occhand [^#\n]*", (ROOT / "README.md").read_text(), re.MULTILINE), ids=str.strip)
 def test_shell_on_the_readme_runs(line, tmp_path, monkeypatch, stand_in, capsys):
-    """In a folder that holds what the lines name but weights and data sets, which users bring; a few samples; the detector is a stand-in."""
+    """In a folder that holds what the lines name but what users bring, weights and data sets; few samples; the detector is a stand-in."""
 
     def load_detector(predictor):
         predictor._detector = predictor._keypointer = stand_in
@@ -49,7 +50,7 @@ def test_shell_on_the_readme_runs(line, tmp_path, monkeypatch, stand_in, capsys)
         cli.main(shlex.split(line.replace("--n 1000", "--n 4").replace("--quick", "--limit 4").replace("--limit 64", "--limit 4"))[1:])
     is_brought = any(name in line for name in (".pth.tar", ".safetensors", "HO3D", "DexYCB"))
     is_partial = "--limit" in line
-    assert ended.value.code == (cli.EXIT_BAD_INPUT if is_brought else cli.EXIT_PARTIAL if is_partial else 0)
+    assert ended.value.code == (EXIT_BAD_INPUT if is_brought else EXIT_PARTIAL if is_partial else 0)
     assert "Unrecognized" not in capsys.readouterr().err
 
 
