@@ -86,7 +86,8 @@ def plot(name: str, judged: Calibration) -> Figure:
     )
     for x_title, y_title, x, y, end, margins in panels:
         axes = Axes(figure, (0.0, end), (0.0, end), margins)
-        axes.draw_frame(x_title, y_title)
+        axes.draw_frame(x_title, "")
+        figure.add(Label((margins[0] - 40, 46), y_title, 12, MUTED))
         axes.draw_line(np.array([0.0, end]), np.array([0.0, end]), MUTED, 1.2, (4.0, 4.0))
         axes.draw_line(np.asarray(x, dtype=float), np.asarray(y, dtype=float), _COLOUR)
         figure.add(*(Dot(axes.at(float(a), float(b)), 3.0, _COLOUR) for a, b in zip(x, y, strict=True)))
