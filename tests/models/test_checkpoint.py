@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from occhand import __version__
 from occhand.models.checkpoint import (
+    BUNDLED,
     bundled_weights,
     convert_checkpoint,
     load_checkpoint,
@@ -254,3 +255,13 @@ def test_half_precision_halves_the_file_and_little_else(tmp_path, open_hand):
 def test_unknown_bundled_weights_are_refused():
     with pytest.raises(ValueError, match="handoccnet-open-s"):
         bundled_weights("handgcat")
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_weights_are_small_free_and_their_presets(name):
+    path = bundled_weights(name)
+    assert path.stat().st_size <= 25e6
+    info = read_info(path)
+    assert info.licence == "Apache-2.0"
+    assert info.hand == "open"
+    assert load_checkpoint(path).config == PRESETS[name].config
