@@ -7,7 +7,7 @@ import pytest
 import trimesh
 from scipy.spatial import Delaunay
 
-from occhand.render.raster import Raster, rasterize
+from occhand.render.raster import Raster, covered_pixels, rasterize
 
 HEIGHT, WIDTH = 120, 160
 K = np.array([[190.0, 3.0, 78.3], [0.0, 185.0, 61.7], [0.0, 0.0, 1.0]])
@@ -208,3 +208,18 @@ def test_bad_input_is_named(change: dict[str, object], message: str) -> None:
     good = {"vertices_cam": np.eye(3), "faces": np.array([[0, 1, 2]]), "K": K, "height": HEIGHT, "width": WIDTH}
     with pytest.raises(ValueError, match=message):
         rasterize(**{**good, **change})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_covered_pixels_are_those_with_a_face(seed: int) -> None:
+    """A closed mesh shows its front wherever it shows anything; no border cuts it off."""
+    mesh = knot((2, 3), 0.3)
+    mesh.apply_transform(trimesh.transformations.random_rotation_matrix(np.random.default_rng(seed).random(3)))
+    vertices = mesh.vertices - mesh.vertices.mean(0) + (0.1 * seed, -0.05, 1.5)
+    K = np.array([[90.3, 0.0, 100.2], [0.0, 90.3, 100.7], [0.0, 0.0, 1.0]])
+    seen = rasterize(vertices, mesh.faces, K, 200, 200).face_ids >= 0
+    assert not seen[[0, -1]].any()
+    assert not seen[:, [0, -1]].any()
+    assert covered_pixels(vertices, mesh.faces, K) == seen.sum() > 1000
+    K[:2, 2] -= 150  # out of the picture's border
+    assert covered_pixels(vertices, mesh.faces, K) == seen.sum()

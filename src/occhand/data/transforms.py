@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from occhand.data.augment import RELEASED, Augmentation, Jitter
-from occhand.geometry.camera import mirror_intrinsics
 from occhand.geometry.crop import crop_image, crop_matrix, joints_bbox, square_bbox, transform_points
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from occhand.types import HandSample
@@ -114,7 +113,7 @@ def mirror_sample(sample: HandSample) -> HandSample:
     return replace(
         sample,
         image=sample.image[:, ::-1].copy(),
-        K=mirror_intrinsics(torch.from_numpy(sample.K), width).numpy(),
+        K=np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]) @ sample.K @ np.diag((-1.0, 1.0, 1.0)),
         side="right" if sample.side == "left" else "left",
         joints_cam=sample.joints_cam * (-1, 1, 1),
         joints_img=sample.joints_img * (-1, 1) + (width - 1, 0),

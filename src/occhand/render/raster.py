@@ -89,6 +89,17 @@ def nearest_faces(
     return NearestFaces(points, corners, inverse_depth, face_ids)
 
 
+def covered_pixels(vertices_cam: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"], K: Float[np.ndarray, "3 3"]) -> int:
+    """How many pixels a mesh covers in a picture without border: those that `rasterize` finds a face at.
+
+    Args:
+        vertices_cam: Metres, camera frame, all in front of the camera; not checked.
+        faces: Only such as show the camera their counter-clockwise side; others cover nothing.
+        K: Pinhole intrinsics, pixels.
+    """
+    return int(_cover(vertices_cam @ K.T, np.ascontiguousarray(faces, dtype=np.int64)))
+
+
 def _check(vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray, near: float) -> None:
     if near <= 0:
         raise ValueError(f"near is {near:g} m, expected a positive distance.")
@@ -197,6 +208,54 @@ def _fill(points, faces, near, inverse_depth, face_ids):
                         face_ids[y, x] = face
                 elif inside:
                     break  # a face is convex: left once, left for the row
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def _cover(points, faces):
+    """`_fill` without depth, on a picture just as large as the mesh."""
+    margin, rounding = 1e-6, 4e-15
+    pixels = np.empty((points.shape[0], 2))
+    x_low, y_low, x_high, y_high = np.inf, np.inf, -np.inf, -np.inf
+    for point in range(points.shape[0]):
+        x, y = points[point, 0] / points[point, 2], points[point, 1] / points[point, 2]
+        pixels[point, 0], pixels[point, 1] = x, y
+        x_low, x_high, y_low, y_high = min(x_low, x), max(x_high, x), min(y_low, y), max(y_high, y)
+    first_x, first_y = np.ceil(x_low - margin), np.ceil(y_low - margin)
+    covered = np.zeros((int(np.floor(y_high + margin) - first_y) + 1, int(np.floor(x_high + margin) - first_x) + 1), np.bool_)
+    extent = max(abs(x_low), abs(x_high), abs(y_low), abs(y_high))
+    reach = np.empty(points.shape[0])
+    for point in range(points.shape[0]):
+        reach[point] = max(abs(points[point, 0]), abs(points[point, 1]), extent * abs(points[point, 2]))
+    count = 0
+    for face in range(faces.shape[0]):
+        i, k, j = faces[face, 0], faces[face, 1], faces[face, 2]  # clockwise in the picture, whose y points down
+        left = np.ceil(min(pixels[i, 0], pixels[j, 0], pixels[k, 0]) - margin)
+        right = np.floor(max(pixels[i, 0], pixels[j, 0], pixels[k, 0]) + margin)
+        top = np.ceil(min(pixels[i, 1], pixels[j, 1], pixels[k, 1]) - margin)
+        bottom = np.floor(max(pixels[i, 1], pixels[j, 1], pixels[k, 1]) + margin)
+        if left > right or top > bottom:
+            continue
+        ax, ay, a1 = _edge(points, j, k)
+        bx, by, b1 = _edge(points, k, i)
+        cx, cy, c1 = _edge(points, i, j)
+        a1 += rounding * reach[j] * reach[k]
+        b1 += rounding * reach[k] * reach[i]
+        c1 += rounding * reach[i] * reach[j]
+        for row in range(int(top - first_y), int(bottom - first_y) + 1):
+            y = row + first_y
+            a_row, b_row, c_row = ay * y + a1, by * y + b1, cy * y + c1
+            inside = False
+            for column in range(int(left - first_x), int(right - first_x) + 1):
+                x = column + first_x
+                if ax * x + a_row >= 0.0 and bx * x + b_row >= 0.0 and cx * x + c_row >= 0.0:
+                    inside = True
+                    if not covered[row, column]:
+                        covered[row, column] = True
+                        count += 1
+                elif inside:
+                    break
+    return count
 
 
 @njit(cache=True, error_model="numpy")

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from occhand.data.transforms import mirror_sample
-from occhand.render.raster import nearest_faces
+from occhand.render.raster import covered_pixels, nearest_faces
 from occhand.render.shadow import cast_shadows
 from occhand.synth.background import draw_background
 from occhand.synth.contacts import touching
@@ -134,15 +134,15 @@ def _occlusion(scene: Scene, front: Surfaces, labels: UInt8[np.ndarray, "size si
 
 def _pixels_alone(scene: Scene, front: Surfaces) -> int:
     """Pixels that the hand would cover if it were alone and the image without border; its wrist counts as closed."""
-    loop, points = load_surface().wrist_loop, front.vertices_cam[: len(load_surface().rest_fine)]
-    lid = np.stack([np.full(len(loop) - 2, loop[0]), loop[2:], loop[1:-1]], axis=1)
-    faces = np.concatenate([front.faces[front.labels == HAND_LABEL], lid[seen_faces(points, lid, np.full(len(lid), True))]])
-    x, y = (points[:, 0] / points[:, 2], points[:, 1] / points[:, 2])
-    K = scene.K.copy()
-    left, top = np.floor(K[0, 0] * x.min() + K[0, 2]), np.floor(K[1, 1] * y.min() + K[1, 2])
-    K[:2, 2] -= left, top
-    width, height = int(K[0, 0] * x.max() + K[0, 2]) + 2, int(K[1, 1] * y.max() + K[1, 2]) + 2
-    return max(1, int((nearest_faces(points, faces, K, height, width).face_ids >= 0).sum()))
+    points = front.vertices_cam[: len(load_surface().rest_fine)]
+    hand_faces = front.faces[: np.count_nonzero(front.labels == HAND_LABEL)]  # a scene's first
+    return max(1, covered_pixels(points, np.concatenate([hand_faces, _wrist_lid()]), scene.K))
+
+
+@lru_cache(maxsize=1)
+def _wrist_lid() -> Int[np.ndarray, "faces 3"]:
+    loop = load_surface().wrist_loop
+    return np.stack([np.full(len(loop) - 2, loop[0]), loop[2:], loop[1:-1]], axis=1)
 
 
 def _annotate(key: str, scene: Scene, image: np.ndarray, occlusion: Occlusion) -> HandSample:
