@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 
 from occhand.data.transforms import mirror_sample
 from occhand.render.raster import covered_pixels, nearest_faces
