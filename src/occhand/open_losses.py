@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,8 +17,6 @@ from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from occhand.hand.hand_layer import HandLayer
 from occhand.hand.kinematics import chain_transforms
 from occhand.hand.skeleton import FINGERS, HOUSE_FROM_HO3D, MANO_JOINT_NAMES
-from occhand.models.handgcat import HandGCAT
-from occhand.models.handoccnet import HandOccNet
 from occhand.models.lifter import Evidence2D, Lifter
 from occhand.types import ModelInput, ModelOutput
 
@@ -89,13 +87,11 @@ class OpenLoss:
     joint_sets: int = 256
     """Per batch, without pictures, for the lifter: hands of the batch, turned any way."""
 
-    def __call__(
-        self, model: HandOccNet | HandGCAT, crop: TrainingCrop, joints_in: Float[Tensor, "B 21 2"] | None, generator: torch.Generator
-    ) -> OpenLosses:
+    def __call__(self, model: Any, crop: TrainingCrop, joints_in: Float[Tensor, "B 21 2"] | None, generator: torch.Generator) -> OpenLosses:
         """The loss of a batch.
 
         Args:
-            model: In training mode.
+            model: A HandOccNet or HandGCAT in training mode, or what Lightning Fabric makes of one.
             crop: With plain pictures; they are painted over here, in one go.
             joints_in: For HandGCAT.
             generator: Of all that is random here.
