@@ -35,7 +35,8 @@ class Shelf:
     def __init__(self, model: str | os.PathLike[str] | None = None, detector: Detector | Keypointer | None = None) -> None:
         bundled = {name: name for name in BUNDLED if bundled_weights(name).exists()}
         own = {} if model in (None, "fit", *BUNDLED) else {Path(str(model)).name: str(model)}
-        self._files = own | bundled | {"fit": "fit"}
+        first = {name: name for name in bundled if name == model}
+        self._files = own | first | {"fit": "fit"} | bundled  # the fit before others: the page can show how sure it is
         self._finder = Predictor(Predictor.from_pretrained("fit").estimator, detector, detector)  # type: ignore[arg-type]
         self._load = lru_cache(maxsize=8)(self._load_now)
         for name in own:  # what is wrong with the host's file is said at the start, not to a visitor
