@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from occhand import cli
 from occhand.detect import DetectedHand, Keypoints2D, read_keypoints
 from occhand.estimators import FitEstimator
 from occhand.hand.hand_layer import load_hand
@@ -20,6 +21,20 @@ torch.set_num_threads(1)
 def own_cache(tmp_path, monkeypatch):
     """No test sees or touches the user's cache."""
     monkeypatch.setenv("OCCHAND_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def run(capsys):
+    """The command line as a user meets it: exit code, what it printed, what it complained of."""
+
+    def run(*args):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(arg) for arg in args])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return ended.value.code, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

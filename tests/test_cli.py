@@ -10,7 +10,7 @@ import trimesh
 from PIL import Image
 
 import occhand
-from occhand import cli, create_model
+from occhand import create_model
 from occhand.hand.assets import load_parameters
 from occhand.models.checkpoint import save_checkpoint
 from occhand.predictor import Predictor
@@ -29,18 +29,6 @@ def detector(monkeypatch, stand_in):
         predictor._detector = predictor._keypointer = stand_in
 
     monkeypatch.setattr(Predictor, "load_detector", load_detector)
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*args):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(arg) for arg in args])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return ended.value.code, captured.out, captured.err
-
-    return run
 
 
 def test_predict_writes_mesh_overlay_and_json(run, tmp_path):

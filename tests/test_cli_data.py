@@ -4,21 +4,8 @@ import json
 
 import pytest
 
-from occhand import cli
 from occhand.data.datasets import list_datasets
 from tests.fixtures.make_fixtures import TREES
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*args):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(arg) for arg in args])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return ended.value.code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

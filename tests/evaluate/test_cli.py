@@ -2,11 +2,11 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from occhand import cli
 from occhand.data.datasets import DATASETS
 from occhand.data.submission import write_submission
 from occhand.evaluate import open_benchmark
@@ -18,15 +18,9 @@ GL = np.array([1.0, -1.0, -1.0])
 
 
 @pytest.fixture
-def run(capsys):
-    def run(*args):
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["eval", *map(str, args)])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return ended.value.code, captured.out, captured.err
-
-    return run
+def run(run):
+    """`occhand eval ...`."""
+    return partial(run, "eval")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -273,21 +274,13 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path, moment):
 
 
 @pytest.fixture
-def verb(capsys, monkeypatch, one_hand):
+def verb(run, monkeypatch, one_hand):
     """`occhand video ...` with the truth for a detector."""
-    from occhand import cli
     from occhand.detect.mediapipe import MediaPipeHands
 
     monkeypatch.setattr(MediaPipeHands, "load", lambda **options: Truth(one_hand))
 
-    def run(*args):
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["video", *map(str, args)])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return ended.value.code, captured.out, captured.err
-
-    return run
+    return partial(run, "video")
 
 
 def test_the_verb_says_what_it_wrote(verb, tmp_path):

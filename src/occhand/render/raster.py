@@ -15,6 +15,11 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Int32, Int64
 from numba import njit
 
+_MARGIN = 1e-6
+"""Pixels: a corner on a pixel centre must not be lost to rounding; the edges decide."""
+_ROUNDING = 4e-15
+"""Six products of two reaches, each rounded some five times by half of 2.2e-16."""
+
 
 @dataclass(frozen=True)
 class Raster:
@@ -162,8 +167,6 @@ def _fill(points, faces, near, inverse_depth, face_ids):
     """Keep the largest 1 / z, and whose it is, at every pixel."""
     height, width = face_ids.shape
     extent = max(height, width)
-    rounding = 4e-15  # six products of two reaches, each rounded some five times by half of 2.2e-16
-    margin = 1e-6  # pixels: a corner on a pixel centre must not be lost to rounding; the edges decide
     pixels = np.empty((points.shape[0], 2))
     reach = np.empty(points.shape[0])  # bound of a corner's part in the terms of a line at any pixel
     for point in range(points.shape[0]):
@@ -179,8 +182,8 @@ def _fill(points, faces, near, inverse_depth, face_ids):
         else:
             x_min, x_max, y_min, y_max = _bounds(points, i, j, k, near)
         # Compared before they become integers: a face behind the camera has infinite bounds.
-        left, right = np.ceil(max(x_min - margin, 0.0)), np.floor(min(x_max + margin, width - 1.0))
-        top, bottom = np.ceil(max(y_min - margin, 0.0)), np.floor(min(y_max + margin, height - 1.0))
+        left, right = np.ceil(max(x_min - _MARGIN, 0.0)), np.floor(min(x_max + _MARGIN, width - 1.0))
+        top, bottom = np.ceil(max(y_min - _MARGIN, 0.0)), np.floor(min(y_max + _MARGIN, height - 1.0))
         if left > right or top > bottom:
             continue
         zx, zy, z1, facing = _inverse_depth_plane(points, i, j, k)
@@ -193,9 +196,9 @@ def _fill(points, faces, near, inverse_depth, face_ids):
         cx, cy, c1 = _edge(points, i, j)
         # Lines are moved outwards by their rounding error, a tiny part of a pixel: faces that share an edge or a corner leave no gap, not
         # even where it falls on a pixel centre.
-        a1 += rounding * reach[j] * reach[k]
-        b1 += rounding * reach[k] * reach[i]
-        c1 += rounding * reach[i] * reach[j]
+        a1 += _ROUNDING * reach[j] * reach[k]
+        b1 += _ROUNDING * reach[k] * reach[i]
+        c1 += _ROUNDING * reach[i] * reach[j]
         for y in range(int(top), int(bottom) + 1):
             a_row, b_row, c_row, z_row = ay * y + a1, by * y + b1, cy * y + c1, zy * y + z1
             inside = False
@@ -214,15 +217,14 @@ def _fill(points, faces, near, inverse_depth, face_ids):
 @no_type_check
 def _cover(points, faces):
     """`_fill` without depth, on a picture just as large as the mesh."""
-    margin, rounding = 1e-6, 4e-15
     pixels = np.empty((points.shape[0], 2))
     x_low, y_low, x_high, y_high = np.inf, np.inf, -np.inf, -np.inf
     for point in range(points.shape[0]):
         x, y = points[point, 0] / points[point, 2], points[point, 1] / points[point, 2]
         pixels[point, 0], pixels[point, 1] = x, y
         x_low, x_high, y_low, y_high = min(x_low, x), max(x_high, x), min(y_low, y), max(y_high, y)
-    first_x, first_y = np.ceil(x_low - margin), np.ceil(y_low - margin)
-    covered = np.zeros((int(np.floor(y_high + margin) - first_y) + 1, int(np.floor(x_high + margin) - first_x) + 1), np.bool_)
+    first_x, first_y = np.ceil(x_low - _MARGIN), np.ceil(y_low - _MARGIN)
+    covered = np.zeros((int(np.floor(y_high + _MARGIN) - first_y) + 1, int(np.floor(x_high + _MARGIN) - first_x) + 1), np.bool_)
     extent = max(abs(x_low), abs(x_high), abs(y_low), abs(y_high))
     reach = np.empty(points.shape[0])
     for point in range(points.shape[0]):
@@ -230,18 +232,18 @@ def _cover(points, faces):
     count = 0
     for face in range(faces.shape[0]):
         i, k, j = faces[face, 0], faces[face, 1], faces[face, 2]  # clockwise in the picture, whose y points down
-        left = np.ceil(min(pixels[i, 0], pixels[j, 0], pixels[k, 0]) - margin)
-        right = np.floor(max(pixels[i, 0], pixels[j, 0], pixels[k, 0]) + margin)
-        top = np.ceil(min(pixels[i, 1], pixels[j, 1], pixels[k, 1]) - margin)
-        bottom = np.floor(max(pixels[i, 1], pixels[j, 1], pixels[k, 1]) + margin)
+        left = np.ceil(min(pixels[i, 0], pixels[j, 0], pixels[k, 0]) - _MARGIN)
+        right = np.floor(max(pixels[i, 0], pixels[j, 0], pixels[k, 0]) + _MARGIN)
+        top = np.ceil(min(pixels[i, 1], pixels[j, 1], pixels[k, 1]) - _MARGIN)
+        bottom = np.floor(max(pixels[i, 1], pixels[j, 1], pixels[k, 1]) + _MARGIN)
         if left > right or top > bottom:
             continue
         ax, ay, a1 = _edge(points, j, k)
         bx, by, b1 = _edge(points, k, i)
         cx, cy, c1 = _edge(points, i, j)
-        a1 += rounding * reach[j] * reach[k]
-        b1 += rounding * reach[k] * reach[i]
-        c1 += rounding * reach[i] * reach[j]
+        a1 += _ROUNDING * reach[j] * reach[k]
+        b1 += _ROUNDING * reach[k] * reach[i]
+        c1 += _ROUNDING * reach[i] * reach[j]
         for row in range(int(top - first_y), int(bottom - first_y) + 1):
             y = row + first_y
             a_row, b_row, c_row = ay * y + a1, by * y + b1, cy * y + c1
