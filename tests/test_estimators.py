@@ -1,13 +1,18 @@
 """Networks as estimators: crops, mirrors, where the 2D joints come from, refinement, maps. Their weights are random here."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from occhand import Predictor, create_model
 from occhand.detect import DetectedHand, Keypoints2D
-from occhand.estimators import HandView, NetworkEstimator
+from occhand.estimators import DefaultEstimator, HandView, NetworkEstimator
+from occhand.estimators.estimate import Evidence
+from occhand.estimators.network import _weigh
 from occhand.models.checkpoint import save_checkpoint
+from occhand.models.presets import find_preset
 from occhand.types import Camera
 
 K = np.array([[600.0, 0.0, 319.5], [0.0, 600.0, 239.5], [0.0, 0.0, 1.0]])
@@ -49,6 +54,40 @@ def test_handoccnet_needs_only_a_box_and_its_own_joints_place_it(networks, files
     np.testing.assert_allclose(hand.betas, output.betas[0].detach().numpy(), atol=1e-5)
 
 
+def test_a_hand_is_refined_by_joints_that_are_not_the_networks_own(networks, example_image, example_hand):
+    """Where nothing is said of refinement; in one batch too."""
+    bare = replace(view(example_image, example_hand), keypoints=None)
+    estimate = NetworkEstimator(networks["handoccnet-open-s"])([bare, view(example_image, example_hand), bare])
+    own = "HandOccNet, placed by its own 2D joints"
+    assert estimate.descriptions == [own, "HandOccNet, refined by the fit to the given 2D joints", own]
+    torch.testing.assert_close(estimate.joints[0], estimate.joints[2])
+    forced = NetworkEstimator(networks["handoccnet-open-s"], refine=True)([bare])
+    assert forced.descriptions == ["HandOccNet, refined by the fit to its own 2D joints"]
+
+
+def test_by_default_hands_with_joints_and_without_go_to_different_networks(networks, example_image, example_hand):
+    gcat, occnet = NetworkEstimator(networks["handgcat-open-s"]), NetworkEstimator(networks["handoccnet-open-s"])
+    opened = []
+    estimator = DefaultEstimator(gcat, lambda: opened.append(1) or occnet)
+    known, bare = view(example_image, example_hand), replace(view(example_image, example_hand), keypoints=None)
+    alone = estimator([known])
+    assert opened == []  # the second network is loaded at the first need
+    both = estimator([bare, known, bare])
+    assert opened == [1]
+    torch.testing.assert_close(both.joints[1:2], alone.joints)
+    torch.testing.assert_close(both.joints[:1], occnet([bare]).joints)
+    torch.testing.assert_close(both.joint_sigma[2:], occnet([bare]).joint_sigma)
+    assert [points.source for points in both.keypoints] == ["handoccnet", "file", "handoccnet"]
+    assert both.descriptions == [
+        "HandOccNet, placed by its own 2D joints (the default where no 2D joints can be had)",
+        "HandGCAT, refined by the fit to the given 2D joints (the default where 2D joints are known)",
+        "HandOccNet, placed by its own 2D joints (the default where no 2D joints can be had)",
+    ]
+    crop, maps = estimator.look_inside(bare)
+    assert "necessity" in maps
+    assert crop.shape[0] == occnet._model.config.input_size
+
+
 def test_refinement_moves_the_hand_onto_the_joints(files, example_image, example_hand):
     given = {"keypoints": [example_hand], "K": K}
     (plain,) = Predictor.from_pretrained(files["handgcat-open-s"], refine=False)(example_image, **given)
@@ -80,7 +119,9 @@ def test_2d_joints_reach_handgcat_in_crop_units(networks, example_image, example
     assert ((known > 0.1) & (known < 0.9)).all()
     homogeneous = torch.cat([torch.from_numpy(example_hand.keypoints.joints_img).float(), torch.ones(21, 1)], dim=1)
     size = inputs.image.shape[-1]
-    torch.testing.assert_close(size * inputs.joints_crop[0], (homogeneous @ crop_from_img[0].T)[:, :2], atol=1e-3, rtol=0)
+    expected = (homogeneous @ crop_from_img[0].T)[:, :2]
+    expected[example_hand.keypoints.weights == 0] = torch.nan  # what nobody saw is missing, as in training
+    torch.testing.assert_close(size * inputs.joints_crop[0], expected, atol=1e-3, rtol=0, equal_nan=True)
 
 
 def test_the_crop_shows_what_the_joints_say(networks, example_image, example_hand):
@@ -101,12 +142,39 @@ def test_the_crop_shows_what_the_joints_say(networks, example_image, example_han
         torch.testing.assert_close(centroid, size * inputs.joints_crop[0, 0], atol=0.3, rtol=0)
 
 
+def test_what_a_network_says_of_its_joints_reaches_the_mesh(networks, files, example_image, example_hand):
+    (hand,) = Predictor.from_pretrained(files["handgcat-open-s"])(example_image, keypoints=[example_hand], K=K)
+    output = networks["handgcat-open-s"](NetworkEstimator(networks["handgcat-open-s"])._prepare([view(example_image, example_hand)])[0])
+    np.testing.assert_allclose(hand.joint_sigma, output.joint_sigma[0].detach().numpy(), rtol=0.02)
+    np.testing.assert_allclose(hand.joint_visibility, output.joint_visibility[0].detach().numpy(), atol=1e-5)
+
+
+def test_given_joints_place_an_unrefined_hand_by_their_weights(files, example_image, example_hand):
+    """The network's own joints are nowhere (its weights are random), so only given ones can bring the hand to theirs."""
+    (hand,) = Predictor.from_pretrained(files["handgcat-open-s"], refine=False)(example_image, keypoints=[example_hand], K=K)
+    seen = example_hand.keypoints.weights > 0
+    assert hand.estimator == "HandGCAT, placed by the given 2D joints"
+    np.testing.assert_allclose(hand.joints_img[seen].mean(0), example_hand.keypoints.joints_img[seen].mean(0), atol=20)
+    far = example_hand.keypoints.joints_img + np.where(seen, 0, 400)[:, None]
+    same = DetectedHand(example_hand.bbox_xyxy, "right", 1.0, Keypoints2D(far, example_hand.keypoints.weights, "file"))
+    (again,) = Predictor.from_pretrained(files["handgcat-open-s"], refine=False)(example_image, keypoints=[same], K=K)
+    np.testing.assert_array_equal(again.joints, hand.joints)
+
+
+def test_hidden_joints_count_a_ninth():
+    evidence = Evidence(torch.zeros(1, 21, 2), torch.eye(3)[None], torch.full((1, 21), 0.5))
+    visibility = torch.linspace(0, 1, 21)[None]
+    weights = _weigh(evidence, visibility).weights[0]
+    torch.testing.assert_close(weights[[0, 20]], torch.tensor([0.5 / 9, 0.5]))
+    assert _weigh(evidence, None) is evidence
+
+
 @pytest.mark.parametrize("name", ["handoccnet-open-s", "handgcat-open-s"])
 def test_maps_are_there_for_both_networks(files, name, example_image, example_hand):
     predictor = Predictor.from_pretrained(files[name])
     (hand,) = predictor(example_image, keypoints=[example_hand])
     crop, maps = predictor.look_inside(example_image, hand)
-    assert crop.shape == (64, 64, 3)
+    assert crop.shape == (find_preset(name).config.input_size,) * 2 + (3,)
     expected = {"necessity", "FIT from the wrist"} if name == "handoccnet-open-s" else {"norm: kgc", "norm: cat"}
     assert expected <= set(maps)
     assert all(np.isfinite(values).all() for values in maps.values())

@@ -56,7 +56,7 @@ class Given:
 
     def needs_detector(self, predictor: Predictor) -> bool:
         """Whether something must still be found in the image."""
-        is_placed = self.sides is not None and all(self.sides) and not predictor.estimator.needs_keypoints
+        is_placed = self.sides is not None and all(self.sides) and predictor.estimator.keypoint_need != "required"
         return self.keypoints is None and not is_placed
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from jaxtyping import Float, UInt8
 
 from occhand.detect import DetectedHand, Detector, Keypointer, Keypoints2D, check_boxes, check_hands, hands_from_joints
 from occhand.detect.mediapipe import MediaPipeHands
-from occhand.estimators import Estimate, Estimator, FitEstimator, HandView, NetworkEstimator
+from occhand.estimators import DefaultEstimator, Estimate, Estimator, FitEstimator, HandView, NetworkEstimator
 from occhand.geometry.rotation import mirror_rotation
 from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.image_io import load_image
@@ -28,6 +29,9 @@ from occhand.runtimes.choice import Precision, RuntimeChoice, resolve
 from occhand.runtimes.network import EXPORTED_SUFFIXES, ReadyNetwork, load_exported, make_ready
 from occhand.types import Camera, Side
 
+DEFAULT_MODEL = "auto"
+"""`handgcat-open-s`, refined by the fit, for hands with 2D joints; `handoccnet-open-s`, not refined, for hands without."""
+_JOINTS_MODEL, _PIXELS_MODEL = BUNDLED
 _log = logging.getLogger(__name__)
 
 
@@ -47,9 +51,9 @@ class Predictor:
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike[str] = "fit",
+        name: str | os.PathLike[str] = DEFAULT_MODEL,
         hand: str | os.PathLike[str] | None = None,
-        refine: bool = True,
+        refine: bool | None = None,
         joints_from: str | os.PathLike[str] | None = None,
         runtime: RuntimeChoice | None = None,
         precision: Precision | None = None,
@@ -57,12 +61,13 @@ class Predictor:
         """A predictor by the name of its estimator or a file of weights.
 
         Args:
-            name: `fit` (the hand model fitted to 2D joints, nothing learned), `handgcat-open-s` or `handoccnet-open-s` (ours, trained on
-                generated hands), a `.safetensors` file of ours, a snapshot of the authors of HandOccNet or HandGCAT (`.pth.tar`), or a
-                network that `occhand export` wrote (`.onnx`, `.xml`).
+            name: `auto`: `handgcat-open-s` for hands whose 2D joints are given or found, `handoccnet-open-s` for hands in a box where
+                none can be had (both ours, trained on generated hands). Or one of these two by name; `fit` (the hand model fitted to 2D
+                joints, nothing learned); a `.safetensors` file of ours; a snapshot of the authors of HandOccNet or HandGCAT
+                (`.pth.tar`); a network that `occhand export` wrote (`.onnx`, `.xml`).
             hand: `open` (ours), `mano` (yours, converted before) or a MANO_RIGHT.pkl; None: the one that the weights name or hold, the
                 open hand for the fit.
-            refine: Let the fit move a network's hand towards the 2D joints.
+            refine: Let the fit move a network's hand towards the 2D joints; None: unless these are the network's own.
             joints_from: Weights of a HandOccNet whose 2D joints HandGCAT takes; None: the detector's, or those given.
             runtime: What runs the networks: `torch`, `compile`, `onnx`, `openvino`, or `auto`, the quickest there is. None: PyTorch
                 for weights, `auto` for an exported network.
@@ -84,13 +89,17 @@ class Predictor:
             if runtime or precision:
                 raise ValueError("The fit is no network: runtime and precision are for weights. Name a network's weights as the model.")
             return cls(FitEstimator(layer or load_hand("open")))
+        if name == DEFAULT_MODEL and joints_from is None:
+            load = partial(_load_bundled, layer=layer, refine=refine, runtime=runtime, precision=precision)
+            return cls(DefaultEstimator(load(_JOINTS_MODEL), partial(load, _PIXELS_MODEL)))
+        name = _JOINTS_MODEL if name == DEFAULT_MODEL else name
         model, plain = _load_network(name, layer, runtime, precision)
         joints_model = None if joints_from is None else _load_network(joints_from, layer, runtime, precision)[0]
         if joints_model is not None and (family_of(joints_model.config), family_of(model.config)) != ("handoccnet", "handgcat"):
             raise ValueError(
                 "2D joints go from a HandOccNet to a HandGCAT: name HandGCAT's weights as the model, HandOccNet's for the joints."
             )
-        return cls(NetworkEstimator(model, refine, joints_model, plain))
+        return cls(NetworkEstimator(model, refine, joints_model, plain, str(name) if name in BUNDLED else None))
 
     def __call__(
         self,
@@ -155,7 +164,11 @@ class Predictor:
         boxes: Float[np.ndarray, "hands 4"] | None = None,
         sides: Sequence[Side | None] | None = None,
     ) -> list[DetectedHand]:
-        """Hands with what the estimator needs: all that the detector sees, or those inside the given boxes."""
+        """Hands with what the estimator needs: all that the detector sees, or those inside the given boxes.
+
+        A box with its side is a hand even where no joints are found in it, or where there is no detector to look, if the estimator can
+        do without them.
+        """
         if boxes is None:
             hands = self.detector.detect(picture)
             return [hand for hand in (self._with_joints(picture, hand) for hand in hands) if hand is not None]
@@ -163,17 +176,31 @@ class Predictor:
         sides = [None] * len(boxes) if sides is None else list(sides)
         if len(sides) != len(boxes):
             raise ValueError(f"{len(boxes)} boxes, but {len(sides)} sides. Give one side per box; None where it is not known.")
+        keypointer = self._keypointer_for(sides)
         found = []
         for box, side in zip(boxes, sides, strict=True):
-            if side is not None and not self.estimator.needs_keypoints:
-                found.append(DetectedHand(box, side, 1.0, bbox_source="given"))
-                continue
-            seen = self.keypointer.find_joints(picture, box, side)
-            if seen is None:
-                _log.warning("No hand seen in box %s", ",".join(f"{value:g}" for value in box))
-            else:
+            is_sought = side is None or self.estimator.keypoint_need != "none"
+            seen = keypointer.find_joints(picture, box, side) if keypointer is not None and is_sought else None
+            if seen is not None:
                 found.append(DetectedHand(box, seen[0], seen[1].score, seen[1], bbox_source="given"))
+            elif side is not None and self.estimator.keypoint_need != "required":
+                found.append(DetectedHand(box, side, 1.0, bbox_source="given"))
+            else:
+                _log.warning("No hand seen in box %s", ",".join(f"{value:g}" for value in box))
         return found
+
+    def _keypointer_for(self, sides: Sequence[Side | None]) -> Keypointer | None:
+        """What finds joints in boxes, where that is needed; where it only would help, None if it is not installed."""
+        need, all_known = self.estimator.keypoint_need, None not in sides
+        if need == "none" and all_known:
+            return None
+        try:
+            return self.keypointer
+        except (ImportError, FileNotFoundError) as error:
+            if need == "required" or not all_known:
+                raise
+            _log.warning("No 2D joints are sought, so the hands come from pixels alone. %s", error)
+            return None
 
     def look_inside(
         self, picture: UInt8[np.ndarray, "height width 3"], hand: HandMesh
@@ -183,9 +210,10 @@ class Predictor:
         Raises:
             ValueError: The estimator is no network.
         """
-        if not isinstance(self.estimator, NetworkEstimator):
-            raise ValueError("The fit has no maps to show. Name a network's weights: --model FILE.")
-        points = Keypoints2D(hand.keypoints, hand.keypoint_weights, hand.keypoint_source)
+        if not isinstance(self.estimator, NetworkEstimator | DefaultEstimator):
+            raise ValueError("The fit has no maps to show. Name a network, or no model at all.")
+        is_own = hand.keypoint_source == "handoccnet"  # found by a network itself, which finds them again
+        points = None if is_own else Keypoints2D(hand.keypoints, hand.keypoint_weights, hand.keypoint_source)
         found = DetectedHand(hand.bbox_xyxy, hand.side, hand.score, points, hand.bbox_source)
         return self.estimator.look_inside(HandView.of(picture, found, hand.camera))
 
@@ -214,10 +242,12 @@ class Predictor:
 
     def _with_joints(self, picture: UInt8[np.ndarray, "height width 3"], hand: DetectedHand) -> DetectedHand | None:
         """The hand with its joints, for detectors that find boxes only."""
-        if hand.keypoints is not None or not self.estimator.needs_keypoints:
+        if hand.keypoints is not None or self.estimator.keypoint_need == "none":
             return hand
         seen = self.keypointer.find_joints(picture, hand.bbox_xyxy, hand.side)
-        return None if seen is None else replace(hand, keypoints=seen[1])
+        if seen is not None:
+            return replace(hand, keypoints=seen[1])
+        return hand if self.estimator.keypoint_need == "preferred" else None
 
     def _to_mesh(self, found: DetectedHand, camera: Camera, estimate: Estimate, k: int) -> HandMesh:
         """Row `k` of an estimate, mirrored back for a left hand."""
@@ -242,8 +272,10 @@ class Predictor:
             keypoint_weights=keypoints.weights,
             keypoint_source=keypoints.source,
             score=found.score,
-            estimator=estimate.description,
+            estimator=estimate.descriptions[k],
             hand_model=layer.name,
+            joint_sigma=None if estimate.joint_sigma is None else estimate.joint_sigma[k].double().numpy(),
+            joint_visibility=None if estimate.joint_visibility is None else estimate.joint_visibility[k].double().numpy(),
         )
 
 
@@ -267,6 +299,13 @@ def _load_network(
     return make_ready(plain, runtime or "torch", precision or "fp32"), plain
 
 
+def _load_bundled(
+    name: str, layer: HandLayer | None, refine: bool | None, runtime: RuntimeChoice | None, precision: Precision | None
+) -> NetworkEstimator:
+    model, plain = _load_network(name, layer, runtime, precision)
+    return NetworkEstimator(model, refine, plain=plain, name=name)
+
+
 def load_weights(path: Path, hand: HandLayer | str | None = None) -> HandOccNet | HandGCAT:
     """A network from a file of ours or a snapshot of the authors, or one that comes with the package, in evaluation mode.
 
@@ -285,9 +324,9 @@ def load_weights(path: Path, hand: HandLayer | str | None = None) -> HandOccNet 
         return load_checkpoint(path, layer)
     if path.suffix in (".tar", ".pth", ".pt"):
         return load_released(path, layer)
-    near = difflib.get_close_matches(str(path), ("fit", *BUNDLED), n=1)
+    near = difflib.get_close_matches(str(path), (DEFAULT_MODEL, "fit", *BUNDLED), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
-        f"Unknown model {str(path)!r}; expected 'fit', {', '.join(map(repr, BUNDLED))}, a .safetensors file, an authors' snapshot "
+        f"Unknown model {str(path)!r}; expected 'auto', 'fit', {', '.join(map(repr, BUNDLED))}, a .safetensors file, an authors' snapshot "
         f"(.pth.tar) or an exported network (.onnx, .xml).{hint}"
     )

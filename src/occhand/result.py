@@ -53,6 +53,11 @@ class HandMesh:
     """Which estimator made the mesh, and which cues it used beside the 2D joints."""
     hand_model: str
     """`open` or `mano`."""
+    joint_sigma: Float[np.ndarray, "21"] | None = None
+    """How far off each joint may be: standard deviation along each axis, metres, where truth and hand have the same mean joint. From the
+    posterior of the fit, or as a network says of its own hand, before any refinement. None: nothing says so."""
+    joint_visibility: Float[np.ndarray, "21"] | None = None
+    """A network's probability that nothing hides the joint, 0 to 1. None: nothing says so."""
 
     @property
     def joints_img(self) -> Float[np.ndarray, "21 2"]:
@@ -127,8 +132,8 @@ def write_json(path: str | os.PathLike[str], record: dict[str, Any]) -> Path:
 
 
 def _hand_record(hand: HandMesh, mesh_files: Sequence[str]) -> dict[str, Any]:
-    def rounded(array: np.ndarray, digits: int) -> list[Any]:
-        return np.round(array.astype(np.float64), digits).tolist()
+    def rounded(array: np.ndarray | None, digits: int) -> list[Any] | None:
+        return None if array is None else np.round(array.astype(np.float64), digits).tolist()
 
     return {
         "side": hand.side,
@@ -148,4 +153,6 @@ def _hand_record(hand: HandMesh, mesh_files: Sequence[str]) -> dict[str, Any]:
             "source": hand.keypoint_source,
         },
         "reprojection_error_px": round(hand.reprojection_error_px, 3),
+        "joint_sigma": rounded(hand.joint_sigma, 6),
+        "joint_visibility": rounded(hand.joint_visibility, 4),
     }

@@ -58,7 +58,7 @@ def perfect(dataset) -> Predictions:
 class Oracle:
     """Knows every hand by its picture, places it somewhere else, and is off by `noise` metres."""
 
-    needs_keypoints = False
+    keypoint_need = "none"
 
     def __init__(self, dataset, noise=0.0) -> None:
         self.hand = load_hand()
@@ -77,4 +77,4 @@ class Oracle:
         joints, vertices = (torch.from_numpy(np.stack(parts)).float() for parts in zip(*rows, strict=True))
         B = len(rows)
         points = [view.keypoints for view in views]
-        return Estimate(torch.eye(3).expand(B, 16, 3, 3), torch.zeros(B, 10), torch.zeros(B, 3), vertices, joints, points, "oracle")
+        return Estimate(torch.eye(3).expand(B, 16, 3, 3), torch.zeros(B, 10), torch.zeros(B, 3), vertices, joints, points, ["oracle"] * B)

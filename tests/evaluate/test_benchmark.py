@@ -73,4 +73,4 @@ def test_a_short_copy_of_a_benchmark_is_a_part_of_it(fake_root):
     benchmark, dataset = open_benchmark("ho3d_v2", fake_root("ho3d_v2"), "evaluation")
     assert benchmark.expected_samples(dataset) == 11_524
     assert len(dataset) == 6
-    assert Oracle(dataset).needs_keypoints is False
+    assert Oracle(dataset).keypoint_need == "none"

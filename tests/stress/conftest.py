@@ -71,7 +71,7 @@ def unannotated(samples) -> list[HandSample]:
 class Oracle:
     """Knows every hand by its picture, and is off by 10 mm at every joint that its picture does not show."""
 
-    needs_keypoints = True
+    keypoint_need = "required"
     blur = 0.0
     """Metres added to every joint."""
 
@@ -91,7 +91,7 @@ class Oracle:
         B = len(rows)
         rotations = torch.eye(3).expand(B, 16, 3, 3)
         points = [view.keypoints for view in views]
-        return Estimate(rotations, torch.zeros(B, 10), torch.zeros(B, 3), vertices.float(), joints.float(), points, "oracle")
+        return Estimate(rotations, torch.zeros(B, 10), torch.zeros(B, 3), vertices.float(), joints.float(), points, ["oracle"] * B)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def predictor_of(truth: Truth) -> Predictor:
 class FlatHands:
     """Puts a flat hand where the joints are: an estimate in no time, where its truth is not the question."""
 
-    needs_keypoints = True
+    keypoint_need = "required"
 
     def __init__(self) -> None:
         self.hand = load_hand()
@@ -99,7 +99,7 @@ class FlatHands:
         pixels = torch.from_numpy(np.stack([view.keypoints.joints_img for view in views])).float()
         translation = solve_translation(posed.joints, pixels, torch.from_numpy(np.stack([view.K for view in views])).float())
         vertices, joints = posed.vertices + translation[:, None], posed.joints + translation[:, None]
-        return Estimate(rotations, betas, translation, vertices, joints, [view.keypoints for view in views], "flat")
+        return Estimate(rotations, betas, translation, vertices, joints, [view.keypoints for view in views], ["flat"] * len(views))
 
 
 def quick_predictor_of(truth: Truth) -> Predictor:

@@ -9,11 +9,13 @@ import numpy as np
 
 from occhand.data.datasets import HandDataset
 from occhand.data.predictions import Predictions
-from occhand.estimators import Estimator, FitEstimator, NetworkEstimator
+from occhand.estimators import DefaultEstimator, Estimator, FitEstimator, NetworkEstimator
 from occhand.evaluate.benchmark import Benchmark
 from occhand.evaluate.hands import EvaluatedHands
 from occhand.evaluate.joint_source import JointSource
 from occhand.metrics.figures import Wrist
+
+_Networks = NetworkEstimator | DefaultEstimator
 
 
 def notes(hands: EvaluatedHands, subject: Estimator | Predictions, wrist: Wrist) -> list[str]:
@@ -49,7 +51,7 @@ def settings(subject: Estimator | Predictions, benchmark: Benchmark, wrist: Wris
 
 def describe(subject: Estimator) -> str:
     """What makes the hands."""
-    return subject.description if isinstance(subject, NetworkEstimator) else type(subject).__name__.removesuffix("Estimator").lower()
+    return subject.description if isinstance(subject, _Networks) else type(subject).__name__.removesuffix("Estimator").lower()
 
 
 def identity(
@@ -57,7 +59,7 @@ def identity(
 ) -> dict[str, object]:
     """All that decides the predictions, so that those of another run are never taken for this one's."""
     return {
-        "subject": subject.identity() if isinstance(subject, NetworkEstimator) else f"{describe(subject)}, {subject.hand.name}",
+        "subject": subject.identity() if isinstance(subject, _Networks) else f"{describe(subject)}, {subject.hand.name}",
         "data": f"{benchmark.label}: {dataset}",
         "test_box": f"{benchmark.info.test_box} x{benchmark.info.test_expansion:g}",
         "joints": None if joints is None else {**asdict(joints), "joints_crop": _digest(joints.joints_crop)},

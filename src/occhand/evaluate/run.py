@@ -144,7 +144,7 @@ def _predict(
     else:
         if joints is not None:
             joints.check(dataset, benchmark)
-        elif subject.needs_keypoints:
+        elif subject.keypoint_need == "required":
             raise ValueError(
                 f"{describe(subject)} takes 2D joints. Name their source: --joints annotation, noise or a file, or --joints-from."
             )

@@ -1,23 +1,21 @@
-"""From hands with boxes and 2D joints to posed hands in the camera frame: the fit alone, or a network with or without it."""
+"""HandOccNet or HandGCAT as an estimator: crops in, hands placed in the camera frame by 2D joints, or refined by the fit to them."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from occhand.detect import DetectedHand, Keypoints2D
-from occhand.fit import fit_hand, refine_hand, solve_translation
-from occhand.geometry.camera import mirror_intrinsics
+from occhand.data.joint_errors import FixedErrors
+from occhand.detect import Keypoints2D
+from occhand.estimators.estimate import Estimate, Evidence, HandView, KeypointNeed, stack_floats
+from occhand.fit import refine_hand, solve_translation
 from occhand.geometry.crop import crop_image, crop_matrix, square_bbox, transform_points
-from occhand.hand.hand_layer import HandLayer
 from occhand.hand.skeleton import JOINT_NAMES
 from occhand.models.config import HandGCATConfig
 from occhand.models.handgcat import HandGCAT
@@ -25,118 +23,93 @@ from occhand.models.handoccnet import HandOccNet
 from occhand.models.inspection import inspect
 from occhand.runtimes.network import ReadyNetwork
 from occhand.runtimes.onnx_graph import network_digest
-from occhand.types import Camera, ModelInput, ModelOutput
+from occhand.types import KeypointSource, ModelInput, ModelOutput
 
 BOX_EXPANSION = 1.5
 """A box around the joints, enlarged as the released networks' test boxes are (HO-3D, DexYCB)."""
-
-
-@dataclass(frozen=True)
-class HandView:
-    """One hand as a right hand: what shows a left one is mirrored left to right, pixels, camera and joints alike."""
-
-    picture: UInt8[np.ndarray, "height width 3"]
-    K: Float[np.ndarray, "3 3"]
-    bbox_xyxy: Float[np.ndarray, "4"]
-    keypoints: Keypoints2D | None
-    square_xyxy: Float[np.ndarray, "4"] | None = None
-    """What a network is shown of the picture, where a benchmark says; None: the square around the box, enlarged."""
-
-    @classmethod
-    def of(cls, picture: UInt8[np.ndarray, "height width 3"], hand: DetectedHand, camera: Camera) -> HandView:
-        if hand.side == "right":
-            return cls(picture, camera.K, hand.bbox_xyxy, hand.keypoints)
-        x1, y1, x2, y2 = hand.bbox_xyxy
-        last = picture.shape[1] - 1.0
-        K = mirror_intrinsics(torch.from_numpy(camera.K), picture.shape[1]).numpy()
-        return cls(
-            picture[:, ::-1], K, np.array([last - x2, y1, last - x1, y2]), hand.keypoints and hand.keypoints.mirrored(picture.shape[1])
-        )
-
-
-class Estimate(NamedTuple):
-    """Right hands in the camera frame, metres, and the 2D joints that they rest on, pixels."""
-
-    rotations: Float[Tensor, "B 16 3 3"]
-    betas: Float[Tensor, "B 10"]
-    translation: Float[Tensor, "B 3"]
-    """What added to the hand layer's output gives the camera frame."""
-    vertices: Float[Tensor, "B 778 3"]
-    joints: Float[Tensor, "B 21 3"]
-    keypoints: list[Keypoints2D]
-    description: str
-    """What made it, and which cues it used beside the 2D joints."""
-
-
-@runtime_checkable
-class Estimator(Protocol):
-    """Poses right hands."""
-
-    hand: HandLayer
-    needs_keypoints: bool
-    """Whether every view must come with 2D joints."""
-
-    def __call__(self, views: Sequence[HandView]) -> Estimate: ...
-
-
-class FitEstimator:
-    """The hand model fitted to the 2D joints; nothing in it is learned from images."""
-
-    needs_keypoints = True
-
-    def __init__(self, hand: HandLayer) -> None:
-        self.hand = hand
-
-    def __call__(self, views: Sequence[HandView]) -> Estimate:
-        keypoints = [view.keypoints for view in views if view.keypoints is not None]
-        cues = [points.joints_world for points in keypoints if points.joints_world is not None]
-        has_cue = len(cues) == len(views)
-        fit = fit_hand(self.hand, *_evidence(views, keypoints), joints_world=_batch(cues) if has_cue else None)
-        description = "fit to 2D joints" + (", with MediaPipe's world joints as a weak cue for depth" if has_cue else "")
-        return Estimate(*fit[:5], keypoints, description)
+_TRUST_IN_HIDDEN = (FixedErrors.visible / FixedErrors.hidden) ** 2
+"""Weight of a 2D joint that is surely hidden beside one that is surely seen: inverse variances of the errors that detectors are taken to
+make, 2 % and 6 % of the hand's box, here as everywhere (`docs/stress.md`)."""
+_SOURCES: dict[KeypointSource, str] = {
+    "given": "the given 2D joints",
+    "file": "the given 2D joints",
+    "mediapipe": "MediaPipe's 2D joints",
+    "handoccnet": "HandOccNet's 2D joints",
+}
 
 
 class NetworkEstimator:
     """HandOccNet or HandGCAT on the crop of each hand, then placed in the camera frame.
 
+    The 2D joints that place a hand, or that the fit moves it towards, are those that came with its view; without any, the network's own.
+    Where the network says how likely each is seen, joints that it holds for hidden count less.
+
     Args:
         model: In evaluation mode; or one made ready for a runtime.
-        refine: Move the network's hand towards the 2D joints by a few steps of the fit. Without it, the network's own 2D joints place
-            its hand and nothing else changes, as in the released demo.
+        refine: Move the network's hand towards the 2D joints by a few steps of the fit. False: they place the hand, and nothing else
+            changes. None: hands are refined unless the joints are the network's own, which tell the fit nothing that its hand does not.
         joints_model: A HandOccNet whose 2D joints HandGCAT takes, as in its paper; None: those that come with the views.
         plain: The network that a ready one was made from: it is looked into, and goes to another device in its place.
+        name: How descriptions call the network; None: as its paper does.
     """
 
     def __init__(
         self,
         model: HandOccNet | HandGCAT | ReadyNetwork,
-        refine: bool = True,
+        refine: bool | None = None,
         joints_model: HandOccNet | ReadyNetwork | None = None,
         plain: HandOccNet | HandGCAT | None = None,
+        name: str | None = None,
     ) -> None:
         self.hand, self._model, self._refine, self._joints_model = model.hand, model, refine, joints_model
         self._plain = model if plain is None and not isinstance(model, ReadyNetwork) else plain
-        self.needs_keypoints = isinstance(model.config, HandGCATConfig) and joints_model is None
+        self.keypoint_need: KeypointNeed = "required" if isinstance(model.config, HandGCATConfig) and joints_model is None else "none"
+        self.name = name or (model.title if isinstance(model, ReadyNetwork) else type(model).__name__)
 
     @torch.no_grad()
     def __call__(self, views: Sequence[HandView]) -> Estimate:
         inputs, crop_from_img, given = self._prepare(views)
         output = _run(self._model, inputs)
+        own = _as_keypoints(_joints_img(output, crop_from_img, self._model.config.input_size))
+        keypoints = [points or its_own for points, its_own in zip(given, own, strict=True)]
+        evidence = _weigh(Evidence.of(views, keypoints), output.joint_visibility)
+        is_refined = torch.tensor([points is not None if self._refine is None else self._refine for points in given])
+        return Estimate(
+            *self._place(output, evidence, is_refined),
+            keypoints,
+            [self._describe(points, bool(refined)) for points, refined in zip(given, is_refined, strict=True)],
+            output.joint_sigma,
+            output.joint_visibility,
+        )
+
+    def _place(
+        self, output: ModelOutput, evidence: Evidence, is_refined: Bool[Tensor, "B"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Rotations, betas, translation, vertices and joints, camera frame."""
         rotations = self.hand.rotations_from_axis_angle(output.pose, self._model.config.flat_hand_mean)
-        own = _joints_img(output, crop_from_img, self._model.config.input_size)
-        keypoints = [points or its_own for points, its_own in zip(given, _as_keypoints(own), strict=True)]
-        if self._refine:
-            fit = refine_hand(self.hand, rotations, output.betas, *_evidence(views, keypoints))
-            return Estimate(*fit[:5], keypoints, self.description)
-        translation = solve_translation(output.joints, own, _batch(view.K for view in views))
+        translation = solve_translation(output.joints, *evidence)
         vertices, joints = output.vertices + translation[:, None], output.joints + translation[:, None]
-        return Estimate(rotations, output.betas, translation, vertices, joints, keypoints, self.description)
+        hands = rotations, output.betas.clone(), translation, vertices, joints
+        if is_refined.any():
+            joints_img, K, weights = (part[is_refined] for part in evidence)
+            fit = refine_hand(self.hand, rotations[is_refined], output.betas[is_refined], joints_img, K, weights)
+            for values, refined in zip(hands, fit[:5], strict=True):
+                values[is_refined] = refined
+        return hands
+
+    def _describe(self, given: Keypoints2D | None, is_refined: bool) -> str:
+        joints = "its own 2D joints" if given is None else _SOURCES[given.source]
+        return f"{self.name}, {'refined by the fit to' if is_refined else 'placed by'} {joints}"
 
     @property
     def description(self) -> str:
-        """The network, and what places its hand."""
-        name = self._model.title if isinstance(self._model, ReadyNetwork) else type(self._model).__name__
-        return f"{name}, {'refined by the fit to 2D joints' if self._refine else 'placed by its own 2D joints'}"
+        """The network, and what places its hands."""
+        placed = {
+            True: "refined by the fit to 2D joints",
+            False: "placed by 2D joints",
+            None: "refined by the fit where 2D joints are given",
+        }
+        return f"{self.name}, {placed[self._refine]}"
 
     @property
     def has_joints_model(self) -> bool:
@@ -200,7 +173,13 @@ class NetworkEstimator:
             keypoints = list(_as_keypoints(own))
         joints_crop = None
         if isinstance(self._model.config, HandGCATConfig):
-            joints_crop = transform_points(crop_from_img, _batch(points.joints_img for points in keypoints if points is not None)) / size
+            known = [points for points in keypoints if points is not None]
+            if len(known) < len(views):
+                raise ValueError("HandGCAT takes 2D joints with every hand. Give them, or use a HandOccNet.")
+            joints_crop = transform_points(crop_from_img, stack_floats(points.joints_img for points in known)) / size
+            if self._model.config.inputs_may_miss:
+                is_known = stack_floats(points.weights for points in known)[..., None] > 0
+                joints_crop = torch.where(is_known, joints_crop, torch.nan)
         return ModelInput(image, joints_crop), crop_from_img, keypoints
 
 
@@ -243,16 +222,8 @@ def _as_keypoints(joints_img: Float[Tensor, "B 21 2"]) -> Iterable[Keypoints2D]:
     return (Keypoints2D(joints.double().numpy(), np.ones(len(JOINT_NAMES)), "handoccnet") for joints in joints_img)
 
 
-def _evidence(
-    views: Sequence[HandView], keypoints: Sequence[Keypoints2D]
-) -> tuple[Float[Tensor, "B 21 2"], Float[Tensor, "B 3 3"], Float[Tensor, "B 21"]]:
-    """Joints, intrinsics and weights, as the fit takes them."""
-    return (
-        _batch(points.joints_img for points in keypoints),
-        _batch(view.K for view in views),
-        _batch(points.weights for points in keypoints),
-    )
-
-
-def _batch(arrays: Iterable[np.ndarray]) -> Tensor:
-    return torch.from_numpy(np.stack(list(arrays))).float()
+def _weigh(evidence: Evidence, visibility: Float[Tensor, "B 21"] | None) -> Evidence:
+    """The same joints; those that the network holds for hidden count less."""
+    if visibility is None:
+        return evidence
+    return evidence._replace(weights=evidence.weights * (visibility + (1 - visibility) * _TRUST_IN_HIDDEN))
