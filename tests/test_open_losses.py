@@ -25,7 +25,7 @@ def generator(seed=0):
 
 @pytest.fixture(scope="module")
 def crop():
-    crops = [cut_crop(generate_sample(5, index, 96), Jitter(), 64) for index in range(6)]
+    crops = [cut_crop(generate_sample(5, index, 96), Jitter(), 128) for index in range(6)]
     return TrainingCrop(*map(torch.stack, zip(*crops, strict=True)))
 
 

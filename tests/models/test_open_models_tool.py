@@ -17,8 +17,8 @@ from tools.open_models.score import joints_rows, strata, table
 @pytest.fixture(scope="module")
 def held_out(tmp_path_factory):
     kept = tmp_path_factory.mktemp("kept")
-    first = load_held_out("open-test", 4, 64, kept)
-    again = load_held_out("open-test", 4, 64, kept)
+    first = load_held_out("open-test", 4, 128, kept)
+    again = load_held_out("open-test", 4, 128, kept)
     assert torch.equal(first.crop.joints_cam, again.crop.joints_cam)
     torch.testing.assert_close(first.crop.image, again.crop.image, atol=0.6 / 255, rtol=0)
     return again

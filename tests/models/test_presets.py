@@ -41,7 +41,7 @@ def test_models_are_listed_with_their_cost():
     for net, gmacs in GMACS.items():
         assert models[net].gmacs == pytest.approx(gmacs, abs=0.02)
         assert models[net].parameters == sum(PARAMETERS[net].values())
-    assert models["handoccnet-open-s"].input_size == 64
+    assert models["handoccnet-open-s"].input_size == 128
     assert all(model.parameters * 2 < 25e6 for name, model in models.items() if name.endswith("open-s"))  # bundled in half precision
 
 
