@@ -1,111 +1,155 @@
-"""Speed and memory of `occhand video` on a long film of one or two hands, with detections that are known.
+"""`occhand video` on a long film with the real detector: frames per second, memory, and whether a killed run ends as one left alone.
 
-The film is grey but for its frame number, drawn as blocks; a stand-in for the detector reads the number and gives the true joints of a clip
-of `occhand.synth.clips` with 2 % noise. So the time is that of decoding, tracking, estimating, smoothing, drawing and encoding, without a
-detector's own (MediaPipe's look at one hand takes 5 to 10 ms more). Memory counts from frame 500 on.
+The film is a rendered clip of `occhand.synth.clips`, played there and back until it is long enough, 640 x 480; MediaPipe finds its hands
+as it finds real ones. It is done three times: left alone; killed (SIGKILL) at a random moment; gone on with. Every file of the last must
+be, byte for byte, that of the first. Speed is from the first call to the last file, without the start of Python and of the networks.
+`other_work` is the share of the processor that other programs took meanwhile: where it is not small, the speed means nothing.
 
-Run: OMP_NUM_THREADS=2 python benchmarks/video.py [--frames 10000] [--model FILE] [--kind crossing]
+Run (Linux): OMP_NUM_THREADS=2 python benchmarks/video.py [--frames 10000] [--kind crossing] [--model fit] [--skip-kill]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import multiprocessing
 import os
+import random
+import re
 import tempfile
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from occhand.detect import DetectedHand, Keypoints2D
-from occhand.detect.modes import joint_distance
-from occhand.predictor import Predictor
 from occhand.synth.clips import Clip
 from occhand.video.encode import VideoWriter
 from occhand.video.frames import open_video
-from occhand.video.run import STAGES, VideoConfig, process_video
+from occhand.video.run import STAGES, load_video_predictor, process_video
 
 HEIGHT, WIDTH, FPS = 480, 640, 30
-_BITS, _CELL = 16, 8
-_NOISE = 0.02
+CLIPS = {"occluder": 3, "crossing": 4}
+"""Numbers of clips whose hands MediaPipe finds in most frames."""
+SETTLED = 500
+"""Frames after which memory must stay."""
+_EVERY = 20
 
 
-class KnownHands:
-    """Detector and follower that know a film made by `write_film`."""
-
-    def __init__(self, clip: Clip) -> None:
-        scale = HEIGHT / clip.size
-        shift = np.array([(WIDTH - HEIGHT) / 2, 0.0])
-        self._frames = [[(hand.side, hand.joints_img * scale + shift) for hand in hands] for _, hands in clip.truth()]
-        self.K = np.diag([scale, scale, 1.0]) @ clip.K
-        self.K[:2, 2] += shift
-
-    def _points(self, image: np.ndarray) -> list[tuple[str, Keypoints2D]]:
-        cells = image[1 : _CELL - 1, : _BITS * _CELL].mean((0, 2)).reshape(_BITS, _CELL)[:, 1:-1].mean(1)
-        number = int(sum(1 << bit for bit in range(_BITS) if cells[bit] > 127))
-        turn = number % (2 * len(self._frames))
-        hands = self._frames[min(turn, 2 * len(self._frames) - 1 - turn)]  # there and back
-        found = []
-        for k, (side, joints_img) in enumerate(hands):
-            noise = np.random.default_rng((number, k)).normal(0.0, _NOISE * float(np.ptp(joints_img, axis=0).max()), (21, 2))
-            found.append((side, Keypoints2D(joints_img + noise, np.ones(21), "mediapipe", 0.9)))
-        return found
-
-    def detect(self, image: np.ndarray) -> list[DetectedHand]:
-        return [
-            DetectedHand(np.concatenate([points.joints_img.min(0), points.joints_img.max(0)]), side, points.score, points)
-            for side, points in self._points(image)
-        ]
-
-    def follow(self, image: np.ndarray, joints_img: np.ndarray) -> Keypoints2D | None:
-        near = sorted((joint_distance(points.joints_img, joints_img), k, points) for k, (_, points) in enumerate(self._points(image)))
-        return near[0][2] if near and near[0][0] < 0.6 else None
-
-    def find_joints(self, image: np.ndarray, bbox_xyxy: np.ndarray, side: str | None) -> None:
-        return None
-
-
-def write_film(path: Path, frames: int) -> None:
-    picture = np.full((HEIGHT, WIDTH, 3), 96, np.uint8)
+def write_film(path: Path, kind: Any, frames: int) -> None:
+    clip = Clip(21, CLIPS[kind], kind, size=HEIGHT)
+    border = (WIDTH - HEIGHT) // 2
+    pictures = [np.pad(frame.image, ((0, 0), (border, border), (0, 0)), mode="edge") for frame in clip]
+    there_and_back = pictures + pictures[::-1]
     with VideoWriter(path) as writer:
         for number in range(frames):
-            for bit in range(_BITS):
-                picture[:_CELL, bit * _CELL : (bit + 1) * _CELL] = 255 if number >> bit & 1 else 0
-            writer.write(picture, number / FPS)
+            writer.write(there_and_back[number % len(there_and_back)], number / FPS)
 
 
-def resident_mib() -> float:
-    """Memory of this process; Linux only."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+def process_film(film: Path, out: Path, model: str, log: Path) -> None:
+    """What a process of its own does; `log` gets a line of JSON every few frames."""
+    predictor = load_video_predictor(model)
+    with log.open("w") as lines:
+
+        def note(stage: str, done: int, **more: Any) -> None:
+            now = {"stage": stage, "done": done, "seconds": time.perf_counter() - start, "rss_mb": memory_mb("VmRSS")}
+            print(json.dumps(now | more), file=lines, flush=True)
+
+        start, before = time.perf_counter(), processor_seconds()
+        process_video(predictor, open_video(film), out, model, None, lambda stage, done, _: None if done % _EVERY else note(stage, done))
+        own, everyone = processor_seconds() - before
+        note("end", 0, own_s=own, others_s=everyone - own, peak_mb=memory_mb("VmHWM"))
+
+
+def processor_seconds() -> np.ndarray:
+    """Used by this process, and by all."""
+    own = os.times()
+    ticks = [int(value) for value in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+    busy = sum(ticks[k] for k in (0, 1, 2, 5, 6))  # user, nice, system, interrupts
+    return np.array([own.user + own.system, busy / os.sysconf("SC_CLK_TCK")])
+
+
+def memory_mb(name: str) -> float:
+    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def start(*task: Any) -> BaseProcess:
+    process = multiprocessing.get_context("spawn").Process(target=process_film, args=task)
+    process.start()
+    return process
+
+
+def finish(process: BaseProcess) -> None:
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"A run ended with exit code {process.exitcode}.")
+
+
+def read_log(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")] if log.exists() else []
+
+
+def run_alone(film: Path, out: Path, model: str, log: Path, frames: int) -> dict[str, Any]:
+    """Speed and memory of a run that is left alone."""
+    finish(start(film, out, model, log))
+    *notes, end = read_log(log)
+    first_pass = [note for note in notes if note["stage"] == STAGES[0]]
+    settled = [note["rss_mb"] for note in notes if note["stage"] != STAGES[0] or note["done"] >= min(SETTLED, frames // 2)]
+    record = json.loads((out / "video.json").read_text())
+    return {
+        "frames_per_s": round(frames / end["seconds"], 1),
+        "seconds": {"all": round(end["seconds"], 1), STAGES[0]: round(first_pass[-1]["seconds"], 1)},
+        "processor_ms_per_frame": round(1e3 * end["own_s"] / frames, 1),
+        "other_work": round(end["others_s"] / end["seconds"] / (os.cpu_count() or 1), 3),
+        "rss_mb": {
+            f"at frame {SETTLED}": round(settled[0]),
+            "after it": [round(min(settled)), round(max(settled))],
+            "peak": round(end["peak_mb"]),
+            "series": [[note["stage"], note["done"], round(note["rss_mb"])] for note in notes[:: max(1, len(notes) // 20)]],
+        },
+        "tracks": record["tracks"],
+    }
+
+
+def run_killed(film: Path, out: Path, model: str, log: Path, after_s: float) -> dict[str, Any]:
+    """Where a run was when it was killed, `after_s` into its work, and how long the rest took."""
+    process = start(film, out, model, log)
+    while not read_log(log):
+        time.sleep(0.05)
+    process.join(after_s)
+    process.kill()
+    process.join()
+    last = read_log(log)[-1]
+    finish(start(film, out, model, log))
+    return {"stage": last["stage"], "frame": last["done"], "rest_s": round(read_log(log)[-1]["seconds"], 1)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=10_000)
-    parser.add_argument("--model", default="fit")
-    parser.add_argument("--kind", choices=("occluder", "crossing"), default="occluder")
+    parser.add_argument("--model", default="handgcat-open-s")
+    parser.add_argument("--kind", choices=tuple(CLIPS), default="occluder")
+    parser.add_argument("--skip-kill", action="store_true", help="speed and memory only")
+    parser.add_argument("--seed", type=int, help="of the moment of the kill")
     options = parser.parse_args()
-    known = KnownHands(Clip(21, 0, options.kind, frames=300))
-    predictor = Predictor(Predictor.from_pretrained(options.model).estimator, known, known)
-    memory: dict[str, list[float]] = {stage: [] for stage in STAGES}
-    with tempfile.TemporaryDirectory() as folder:
-        film = Path(folder, "film.mp4")
-        write_film(film, options.frames)
-        begin, cpu = time.perf_counter(), os.times()
-        process_video(
-            predictor,
-            open_video(film),
-            Path(folder, "out"),
-            options.model,
-            VideoConfig(known.K),
-            lambda stage, done, total: memory[stage].append(resident_mib()),
-        )
-        seconds, used = time.perf_counter() - begin, os.times()
-    work = used.user + used.system - cpu.user - cpu.system
-    rate = f"{options.frames} frames in {seconds:.0f} s: {options.frames / seconds:.1f} a second"
-    print(f"{rate}; {1e3 * work / options.frames:.1f} ms of processor time each")
-    late = memory[STAGES[0]][500:] + memory[STAGES[1]]
-    print(f"RSS {late[0]:.0f} MiB at frame 500, then from {min(late):.0f} to {max(late):.0f} in both passes")
+    seed = random.randrange(10**6) if options.seed is None else options.seed
+    with tempfile.TemporaryDirectory(prefix="occhand-bench-") as name:
+        folder = Path(name)
+        film, log, alone, killed = folder / "film.mp4", folder / "log", folder / "alone", folder / "killed"
+        write_film(film, options.kind, options.frames)
+        result = {"frames": options.frames, "size": [WIDTH, HEIGHT], "kind": options.kind, "model": options.model}
+        result |= run_alone(film, alone, options.model, log, options.frames)
+        if not options.skip_kill:
+            log.unlink()
+            after_s = random.Random(seed).random() * result["seconds"]["all"]
+            result["killed"] = {"seed": seed, **run_killed(film, killed, options.model, log, after_s)}
+            files = sorted({file.name for out in (alone, killed) for file in out.iterdir()})
+            equal = [file for file in files if (killed / file).read_bytes() == (alone / file).read_bytes()]
+            result |= {"equal": equal, "unequal": [file for file in files if file not in equal]}
+    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -90,19 +91,24 @@ def draw_label(
         colour: Of the badge; the text is black or white, whichever reads better.
     """
     height, width = image.shape[:2]
-    font = ImageFont.load_default(size=max(11.0, 0.026 * min(height, width)))
+    badge, margin = _badge(text, max(11.0, 0.026 * min(height, width)), colour)
+    left = int(np.clip(at[0], margin, max(margin, width - badge.width - margin)))
+    top = int(np.clip(at[1], margin, max(margin, height - badge.height - margin)))
+    return _composite(image, badge, left, top)
+
+
+@lru_cache(maxsize=64)
+def _badge(text: str, font_px: float, colour: Colour) -> tuple[Image.Image, int]:
+    """A label as a layer, and its least distance to the picture's border; kept, as a video shows the same ones on every frame."""
+    font = ImageFont.load_default(size=font_px)
     ascent, descent = font.getmetrics() if isinstance(font, ImageFont.FreeTypeFont) else (11, 0)
     pad = round(0.45 * ascent)
-    size = (round(font.getlength(text)) + 2 * pad, ascent + descent + pad)
-    margin = round(0.4 * ascent)
-    left = int(np.clip(at[0], margin, max(margin, width - size[0] - margin)))
-    top = int(np.clip(at[1], margin, max(margin, height - size[1] - margin)))
-    layer = Image.new("RGBA", size)
+    layer = Image.new("RGBA", (round(font.getlength(text)) + 2 * pad, ascent + descent + pad))
     pen = ImageDraw.Draw(layer)
-    pen.rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), radius=pad, fill=(*colour, 225))
+    pen.rounded_rectangle((0, 0, layer.width - 1, layer.height - 1), radius=pad, fill=(*colour, 225))
     luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
     pen.text((pad, pad // 2), text, font=font, fill=(0, 0, 0) if luma > 140 else (255, 255, 255))
-    return _composite(image, layer, left, top)
+    return layer, round(0.4 * ascent)
 
 
 def _seen_box(meshes: Sequence[Mesh], K: np.ndarray, height: int, width: int) -> Box:

@@ -20,7 +20,7 @@ from occhand.stress.trial import NoiseModel
 from occhand.synth.clips import CLIP_KINDS, FPS, Clip, ClipKind
 from occhand.types import Camera
 from occhand.video.frames import Frame
-from occhand.video.measure import HandBatch
+from occhand.video.measure import HandBatch, estimating_thread
 from occhand.video.pose import pose_rows
 from occhand.video.rows import HandRows
 from occhand.video.smooth import SmoothConfig, mend_tracks
@@ -145,18 +145,19 @@ def _follow(
 ) -> tuple[Int[np.ndarray, "frames hands"], list[HandRows]]:
     """Number of the track on each true hand, -1 for none, and the hands that each subject sees there."""
     tracker, camera = HandTracker(detections, detections), Camera(clip.K, clip.size, clip.size)
-    batches = [HandBatch(Predictor(subject.estimator), camera) for subject in subjects]
     tracks = np.full((len(clip), len(detections.truth[0])), -1)
     sees_image = any(subject.sees_image for subject in subjects)
     pictures = (frame.image for frame in clip) if sees_image else repeat(np.zeros((clip.size, clip.size, 3), np.uint8), len(clip))
-    for index, picture in enumerate(pictures):
-        detections.frame = index
-        frame = Frame(index, index / FPS, picture)
-        for track, hand in tracker.step(picture, frame.time):
-            tracks[index, detections.whose(hand)] = track
-            for batch in batches:
-                batch.add(frame, track, hand)
-    return tracks, [batch.rows() for batch in batches]
+    with estimating_thread() as worker:
+        batches = [HandBatch(Predictor(subject.estimator), camera, worker) for subject in subjects]
+        for index, picture in enumerate(pictures):
+            detections.frame = index
+            frame = Frame(index, index / FPS, picture)
+            for track, hand in tracker.step(picture, frame.time):
+                tracks[index, detections.whose(hand)] = track
+                for batch in batches:
+                    batch.add(frame, track, hand)
+        return tracks, [batch.rows() for batch in batches]
 
 
 def _by_hand(rows: HandRows, tracks: Int[np.ndarray, "frames hands"], subject: EstimatorSubject) -> Float[np.ndarray, "frames hands 21 3"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,10 @@ _QUALITY = {"crf": "20", "preset": "veryfast", "bf": "0"}
 
 
 class VideoWriter:
-    """Writes frames of one size to an MP4 file; odd sizes get one more row or column, as H.264 stores colour for pairs of pixels."""
+    """Writes frames of one size to an MP4 file, each while the caller makes the next.
+
+    Odd sizes get one more row or column, as H.264 stores colour for pairs of pixels.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         import av
@@ -29,17 +33,31 @@ class VideoWriter:
         self._container = av.open(str(path), "w", format="mp4")
         self._stream: Any = None
         self._last_ticks = -1
+        self._worker = ThreadPoolExecutor(1, "occhand-encode")
+        self._encoding: Future[None] | None = None
 
     def __enter__(self) -> VideoWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._stream is not None and kind is None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+        self._worker.shutdown()
+        try:
+            if self._encoding is not None and kind is None:
+                self._encoding.result()
+                self._container.mux(self._stream.encode())
+        finally:
+            self._container.close()
 
     def write(self, picture: UInt8[np.ndarray, "height width 3"], time: float) -> None:
-        """Add a frame, `time` seconds after the start; a time that does not grow is moved on by one tick."""
+        """Add a frame, `time` seconds after the start; a time that does not grow is moved on by one tick.
+
+        The picture must stay as it is until the next call, which also raises what went wrong with this one.
+        """
+        if self._encoding is not None:
+            self._encoding.result()
+        self._encoding = self._worker.submit(self._encode, picture, time)
+
+    def _encode(self, picture: UInt8[np.ndarray, "height width 3"], time: float) -> None:
         import av
 
         height, width = picture.shape[:2]

@@ -14,7 +14,7 @@ from occhand.hand.hand_layer import HandLayer
 from occhand.types import Camera
 from occhand.video.draw import DrawnHand, draw_frame, draw_missing
 from occhand.video.encode import VideoWriter
-from occhand.video.frames import Frame, FrameSource
+from occhand.video.frames import Frame, FrameSource, read_ahead
 from occhand.video.measure import SEGMENT_FRAMES
 from occhand.video.pose import PosedRows, joints_img, mirrored_faces, pose_rows, visible_joints
 from occhand.video.rows import HandRows, join_rows, side_of
@@ -42,7 +42,7 @@ class Finisher:
         first = next((k for k in range(count) if folder.read_done(k) is None or not folder.part_file(k).exists()), count)
         if first == count:
             return
-        frames = self.source.frames(first * SEGMENT_FRAMES)
+        frames = read_ahead(self.source.frames(first * SEGMENT_FRAMES))
         for number in range(first, count):
             rows, own = self._mended(folder, number, count)
             posed = pose_rows(rows, self.layer)

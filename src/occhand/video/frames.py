@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -99,6 +100,16 @@ def open_source(name: str, out: Path, fps: float | None = None, seconds: float |
     if not capture.exists():
         record_webcam(int(name), capture, seconds)
     return open_video(capture, fps)
+
+
+def read_ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The same frames, each decoded while something is done with the one before."""
+    with ThreadPoolExecutor(1, "occhand-decode") as worker:
+        coming = worker.submit(next, frames, None)
+        while (frame := coming.result()) is not None:
+            coming = worker.submit(next, frames, None)
+            yield frame
+            del frame  # not kept while the next one is waited for
 
 
 class FrameFolder:

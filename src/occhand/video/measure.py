@@ -1,17 +1,20 @@
-"""First pass over a video: hands tracked frame by frame, estimated in batches, kept segment by segment."""
+"""First pass over a video: hands tracked frame by frame, estimated in batches beside it, kept segment by segment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import numpy as np
+import torch
 
 from occhand.detect import DetectedHand, Follower
 from occhand.predictor import Predictor
 from occhand.types import Camera
-from occhand.video.frames import Frame, FrameSource
+from occhand.video.frames import Frame, FrameSource, read_ahead
 from occhand.video.rows import HandRows, join_rows, rows_of
 from occhand.video.segments import RawSegment, SegmentFolder
 from occhand.video.track import HandTracker
@@ -20,7 +23,7 @@ SEGMENT_FRAMES = 300
 """What a killed run loses at most."""
 _BATCH_HANDS = 32
 _BATCH_BYTES = 96 * 2**20
-"""Of pictures that wait for their batch: 100 frames of 640 x 480, 4 of 4K."""
+"""Of pictures that wait for their batch: 100 frames of 640 x 480, 4 of 4K. As many again are being estimated."""
 
 
 def measure_video(
@@ -51,15 +54,31 @@ def measure_video(
     tracker = HandTracker(detector, detector if isinstance(detector, Follower) else None)
     if tracker_state is not None:
         tracker.restore(tracker_state)
-    frames = source.frames(done * SEGMENT_FRAMES)
+    frames = read_ahead(source.frames(done * SEGMENT_FRAMES))
     waiting = next(frames, None)
-    while waiting is not None:
-        segment_frames = _Chained(waiting, islice(frames, SEGMENT_FRAMES - 1))
-        rows, times, errors = _measure_segment(predictor, tracker, segment_frames, camera, progress)
-        waiting = next(frames, None)
-        folder.write_raw(done, RawSegment(rows, np.array(times), errors, tracker.state(), is_last=waiting is None))
-        done += 1
+    with estimating_thread() as worker:
+        while waiting is not None:
+            segment_frames = _Chained(waiting, islice(frames, SEGMENT_FRAMES - 1))
+            rows, times, errors = _measure_segment(HandBatch(predictor, camera, worker), tracker, segment_frames, progress)
+            waiting = next(frames, None)
+            folder.write_raw(done, RawSegment(rows, np.array(times), errors, tracker.state(), is_last=waiting is None))
+            done += 1
     return done
+
+
+@contextmanager
+def estimating_thread() -> Iterator[Executor]:
+    """A thread that estimates while this one finds hands.
+
+    PyTorch is left one thread fewer than it has. Threads that share small operations wait for each other in every one of them: on two cores
+    that had other work too, two threads took 20 times as long for a hand as one.
+    """
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(1, "occhand-estimate", torch.set_num_threads, (max(1, threads - 1),)) as worker:
+        try:
+            yield worker
+        finally:
+            worker.submit(torch.set_num_threads, threads)  # new threads take the number that was set last
 
 
 class _Chained:
@@ -77,10 +96,9 @@ class _Chained:
 
 
 def _measure_segment(
-    predictor: Predictor, tracker: HandTracker, frames: Any, camera: Camera, progress: Callable[[int], None]
+    batch: HandBatch, tracker: HandTracker, frames: Any, progress: Callable[[int], None]
 ) -> tuple[HandRows, list[float], list[str]]:
     """Rows, times and errors of some frames; batches end with them, so that they do not depend on where a run was stopped."""
-    batch = HandBatch(predictor, camera)
     times: list[float] = []
     errors: list[str] = []
     for frame in frames:
@@ -99,28 +117,34 @@ class HandBatch:
     Args:
         predictor: Its estimator poses them.
         camera: Of all frames.
+        worker: Estimates one batch while the next is gathered.
     """
 
-    def __init__(self, predictor: Predictor, camera: Camera) -> None:
-        self._predictor, self._camera = predictor, camera
+    def __init__(self, predictor: Predictor, camera: Camera, worker: Executor) -> None:
+        self._predictor, self._camera, self._worker = predictor, camera, worker
         self._waiting: list[tuple[Frame, int, DetectedHand]] = []
-        self._rows: list[HandRows] = []
+        self._estimated: list[Future[HandRows]] = []
 
     def add(self, frame: Frame, track: int, hand: DetectedHand) -> None:
         """A hand of a frame that has a picture, and the number of its track."""
         self._waiting.append((frame, track, hand))
         pictures = {waiting.index: waiting.picture.nbytes for waiting, _, _ in self._waiting if waiting.picture is not None}
         if len(self._waiting) >= _BATCH_HANDS or sum(pictures.values()) >= _BATCH_BYTES:
-            self._estimate()
+            self._send()
 
     def rows(self) -> HandRows:
         """All hands that were added."""
-        self._estimate()
-        return join_rows(self._rows)
+        self._send()
+        return join_rows([batch.result() for batch in self._estimated])
 
-    def _estimate(self) -> None:
-        frames, tracks = [frame for frame, _, _ in self._waiting], [track for _, track, _ in self._waiting]
-        pictures = [frame.picture for frame in frames if frame.picture is not None]
-        hands = self._predictor.reconstruct(pictures, [hand for _, _, hand in self._waiting], self._camera)
-        self._rows.append(rows_of(hands, [frame.index for frame in frames], [frame.time for frame in frames], tracks))
+    def _send(self) -> None:
+        if self._estimated:
+            self._estimated[-1].result()  # one batch at a time: each keeps its pictures in memory
+        self._estimated.append(self._worker.submit(self._estimate, self._waiting))
         self._waiting = []
+
+    def _estimate(self, batch: list[tuple[Frame, int, DetectedHand]]) -> HandRows:
+        frames, tracks = [frame for frame, _, _ in batch], [track for _, track, _ in batch]
+        pictures = [frame.picture for frame in frames if frame.picture is not None]
+        hands = self._predictor.reconstruct(pictures, [hand for _, _, hand in batch], self._camera)
+        return rows_of(hands, [frame.index for frame in frames], [frame.time for frame in frames], tracks)
