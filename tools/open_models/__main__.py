@@ -1,4 +1,4 @@
-"""`python -m tools.open_models` pre-trains parts of the small open models, scales their deviations, measures them, looks at photographs.
+"""`python -m tools.open_models` trains the small open models in stages, scales their deviations, measures them, looks at photographs.
 
 What was run to make the bundled weights is in docs/open-models.md.
 """
@@ -10,21 +10,25 @@ from pathlib import Path
 
 from tools.open_models.calibrate import calibrate
 from tools.open_models.document import evaluate
+from tools.open_models.packed import pack
 from tools.open_models.photos import look_at_photos
-from tools.open_models.pretrain import pretrain
+from tools.open_models.pretrain import STAGES, pretrain
 
 
 def main() -> None:
-    """Parse the command line, do one of the five."""
+    """Parse the command line, do one of its verbs."""
     parser = argparse.ArgumentParser(prog="python -m tools.open_models", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for stage in ("lifter", "trunk"):
-        verb = verbs.add_parser(stage, help=f"pre-train the {stage}")
+    verb = verbs.add_parser("pack", help="write generated hands as two arrays, for the stages")
+    verb.add_argument("shards", type=Path, help="folder that 'occhand synth' wrote")
+    verb.add_argument("out", type=Path, help="folder for the arrays")
+    for stage in STAGES:
+        verb = verbs.add_parser(stage, help=f"train the {stage}; under torchrun on several processes")
         verb.add_argument("model", help="handgcat-open-s or handoccnet-open-s")
-        verb.add_argument("--data", type=Path, required=True, help="folder of shards that 'occhand synth' wrote")
+        verb.add_argument("--data", type=Path, required=True, help="folder that 'pack' wrote")
         verb.add_argument("--out", type=Path, required=True, help="file for the weights")
-        verb.add_argument("--steps", type=int, default=5000)
-        verb.add_argument("--start", type=Path, help="the other stage's file")
+        verb.add_argument("--minutes", type=float, required=True, help="length of the run, over all its starts")
+        verb.add_argument("--start", type=Path, nargs="*", default=[], help="weights to begin with, the later before the earlier")
     verb = verbs.add_parser("calibrate", help="scale the deviations on open-val, write the weights in half precision")
     verb.add_argument("weights", type=Path)
     verb.add_argument("--out", type=Path, required=True)
@@ -39,8 +43,10 @@ def main() -> None:
     verb.add_argument("photos", type=Path, nargs="+")
     verb.add_argument("--out", type=Path, required=True, help="folder for the overlays; they show other people's pictures")
     given = parser.parse_args()
-    if given.verb in ("lifter", "trunk"):
-        pretrain(given.verb, given.model, given.data, given.out, given.steps, given.start)
+    if given.verb == "pack":
+        print(f"{pack(given.shards, given.out)} hands in {given.out}")
+    elif given.verb in STAGES:
+        pretrain(given.verb, given.model, given.data, given.out, given.minutes, given.start)
     elif given.verb == "calibrate":
         print(calibrate(given.weights, given.out, given.kept))
     elif given.verb == "evaluate":

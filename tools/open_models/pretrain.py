@@ -1,103 +1,238 @@
-"""Two cheap stages before `occhand train`: the lifter on joint sets without pictures, the trunk on heat maps without a hand.
+"""How the bundled weights were trained, in three stages of a given length: lifter, trunk, whole network.
 
-Both write a start for `occhand train handgcat-open-s --start-from FILE`; the second takes the first's file and adds its part.
+`occhand train handgcat-open-s` trains the whole network too, by the same loss; here crops are cut a batch at a time and the rate falls
+with the clock, so that a run on a busy processor ends when it should. A stage that was stopped goes on from its last state.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import os
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn.functional import log_softmax
+from torch import Tensor, distributed, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from occhand.data.augment import Augmentation, JitterRange
-from occhand.data.datasets import create_dataset
-from occhand.data.loader import CropDataset, Places, load_batches, name_dead_worker
+from occhand.data.joint_errors import DetectorErrors
 from occhand.data.paint import Paint
-from occhand.data.transforms import CropForTraining, TrainingCrop
+from occhand.files import atomic_path
 from occhand.models.backbone import Trunk
 from occhand.models.checkpoint import load_checkpoint, save_checkpoint
 from occhand.models.config import ModelConfig
+from occhand.models.fuse import quicken_training
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.hourglass import NUM_JOINTS
 from occhand.models.presets import create_model
 from occhand.open_losses import OpenLoss, target_heatmaps
+from tools.open_models.packed import PackedHands
 
-_TURNED = Augmentation(JitterRange(scale=0.12, rotation_deg=22.0, rotation_probability=1.0, colour=0.2))
-_BATCH = {"lifter": 64, "trunk": 32}
-_JOINT_SETS = 512
-_PEAK_RATE, _WARM_UP, _CLIP = 1e-3, 100, 1.0
+STAGES = ("lifter", "trunk", "network")
+_WARM_UP, _CLIP, _LAST_RATE, _DECAY = 100, 1.0, 0.03, 0.999
+_TELL_EVERY, _SAVE_EVERY_S = 100, 90
+"""Steps and seconds."""
+_LIFTER_SETS, _NETWORK_SETS = 512, 128
+_MILD, _MILD_UNTIL = 0.5, 0.7
+"""Share of the trunk's batches that show mildly hidden hands without paint, and the part of the run after which it falls."""
+
+
+class Task(NamedTuple):
+    """What a stage does."""
+
+    part: nn.Module
+    """That learns."""
+    rate: float
+    """Highest learning rate."""
+    batch: int
+    loss: Callable[[PackedHands, torch.Generator, float], Tensor]
+    """Of the data, random numbers and the part of the run that has passed, 0..1."""
+
+
+@dataclass
+class Run:
+    """Where a stage stands."""
+
+    step: int = 0
+    crops: int = 0
+    seconds: float = 0.0
+
+
+def pretrain(
+    stage: str, name: str, data: Path, out: Path, minutes: float, start: Sequence[Path] = (), progress: Callable[[str], None] = print
+) -> None:
+    """Train one part of a network, or all of it, and write the whole network. Under torchrun, processes share each step.
+
+    Args:
+        stage: One of `STAGES`.
+        name: Preset, `handgcat-open-s` or `handoccnet-open-s`.
+        data: Folder that `pack` wrote.
+        out: File for the weights; the state of the run lies beside it.
+        minutes: Of wall time, over all starts.
+        start: Weights to begin with, the later files before the earlier; what fits is taken, the rest drawn.
+        progress: Told of the loss every 100 steps.
+    """
+    rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if processes > 1:
+        distributed.init_process_group("gloo")
+    torch.manual_seed(0)
+    model = quicken_training(create_model(name).train())
+    for path in start:
+        take_what_fits(model, load_checkpoint(path))
+    task = {"lifter": _lifter_stage, "trunk": _trunk_stage, "network": _network_stage}[stage](model)
+    optimiser = torch.optim.AdamW(task.part.parameters(), task.rate, weight_decay=0.01, fused=True)
+    learner = Learner(task.part, deepcopy(task.part), optimiser)
+    state = out.with_suffix(".state.pt")
+    run = learner.load(state) if state.is_file() else Run()
+    seed = run.step * processes + rank
+    hands, generator = PackedHands(data, seed), torch.Generator().manual_seed(seed)
+    began, saved, loss = time.monotonic() - run.seconds, time.monotonic(), 0.0
+    while (passed := _of_the_first(time.monotonic() - began, processes) / (60 * minutes)) < 1:
+        rate = task.rate * min(1, (run.step + 1) / _WARM_UP) * (_LAST_RATE + (1 - _LAST_RATE) * math.cos(math.pi * passed / 2) ** 2)
+        loss += learner.step(task.loss(hands, generator, passed), rate, run.step, processes)
+        run = Run(run.step + 1, run.crops + task.batch * processes, time.monotonic() - began)
+        if rank == 0 and run.step % _TELL_EVERY == 0:
+            progress(f"{stage}: {run.crops} crops in {run.seconds:.0f} s, loss {loss / _TELL_EVERY:.3f}")
+            loss = 0.0
+        if rank == 0 and time.monotonic() - saved > _SAVE_EVERY_S:
+            saved = time.monotonic()
+            learner.save(state, run)
+    if rank == 0:
+        learner.save(state, run)
+        task.part.load_state_dict(learner.averaged.state_dict())
+        save_checkpoint(model, out, data=f"open-train, {stage}: {run.crops} crops", licence="Apache-2.0")
+
+
+@dataclass
+class Learner:
+    """What learns, with the moving average of its weights."""
+
+    part: nn.Module
+    averaged: nn.Module
+    optimiser: torch.optim.Optimizer
+
+    def step(self, value: Tensor, rate: float, number: int, processes: int) -> float:
+        """One step down; returns the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad()
+        value.backward()
+        _share_gradients(self.part, processes)
+        nn.utils.clip_grad_norm_(self.part.parameters(), _CLIP, error_if_nonfinite=True)
+        self.optimiser.step()
+        _average(self.averaged, self.part, min(_DECAY, (1 + number) / (10 + number)))
+        return value.item()
+
+    def save(self, path: Path, run: Run) -> None:
+        """Write all that the next start needs."""
+        states = {name: getattr(self, name).state_dict() for name in ("part", "averaged", "optimiser")}
+        with atomic_path(path) as temporary:
+            torch.save(states | {"run": vars(run)}, temporary)
+
+    def load(self, path: Path) -> Run:
+        """Go on from a state."""
+        states = torch.load(path, weights_only=True)
+        for name in ("part", "averaged", "optimiser"):
+            getattr(self, name).load_state_dict(states[name])
+        return Run(**states["run"])
+
+
+def take_what_fits(model: HandOccNet | HandGCAT, other: HandOccNet | HandGCAT) -> None:
+    """Copy every weight of another network that has the same name and shape."""
+    weights = model.state_dict()
+    model.load_state_dict(
+        weights | {key: value for key, value in other.state_dict().items() if key in weights and weights[key].shape == value.shape}
+    )
+
+
+def _lifter_stage(model: HandOccNet | HandGCAT) -> Task:
+    lifter, batch = model.regressor.lifter, _LIFTER_SETS // 2
+    assert lifter is not None, "the small open models have one"
+    loss = OpenLoss(joint_sets=_LIFTER_SETS)
+    return Task(
+        lifter,
+        8e-4,
+        batch,
+        lambda hands, generator, passed: loss.lifter_term(lifter, hands.draw(batch, 16, generator), model.hand, generator),
+    )
 
 
 class TrunkJoints(nn.Module):
-    """The trunk with a heat map per joint straight on its features; the head is thrown away afterwards."""
+    """The trunk with a heat map and a map of visibility per joint straight on its features; these heads are thrown away afterwards."""
 
     def __init__(self, trunk: Trunk, config: ModelConfig) -> None:
         super().__init__()
-        self.trunk, self.score = trunk, nn.Conv2d(config.channels, NUM_JOINTS, 1)
+        self.trunk = trunk
+        self.score, self.seen = (nn.Conv2d(config.channels, NUM_JOINTS, 1) for _ in range(2))
 
-    def forward(self, image: Float[Tensor, "B 3 size size"]) -> Float[Tensor, "B 21 pixels"]:
-        """Logarithms of the heat maps."""
-        return log_softmax(self.score(self.trunk(image)).flatten(2).float(), dim=-1)
-
-
-def pretrain(stage: str, name: str, data: Path, out: Path, steps: int, start: Path | None, progress: Callable[[str], None] = print) -> None:
-    """Train one part of a network and write the whole network.
-
-    Args:
-        stage: `lifter` or `trunk`.
-        name: Preset, `handgcat-open-s` or `handoccnet-open-s`.
-        data: Folder of shards.
-        out: File for the weights.
-        steps: Of the optimiser.
-        start: The other stage's file; None begins with fresh weights.
-        progress: Told of the loss every 100 steps.
-    """
-    torch.manual_seed(0)
-    model = (create_model(name) if start is None else load_checkpoint(start)).train()
-    part, loss = _lifter_stage(model) if stage == "lifter" else _trunk_stage(model)
-    optimiser = torch.optim.AdamW(part.parameters(), _PEAK_RATE, weight_decay=0.01)
-    crops = CropDataset(create_dataset("folder", data), CropForTraining(model.config.input_size, _TURNED))
-    for step, crop in enumerate(_batches(crops, _BATCH[stage], steps)):
-        rate = min(1, (step + 1) / _WARM_UP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-        for group in optimiser.param_groups:
-            group["lr"] = _PEAK_RATE * rate
-        value = loss(crop, torch.Generator().manual_seed(step))
-        optimiser.zero_grad()
-        value.backward()
-        nn.utils.clip_grad_norm_(part.parameters(), _CLIP)
-        optimiser.step()
-        if (step + 1) % 100 == 0:
-            progress(f"{stage}: step {step + 1} of {steps}, loss {value.item():.3f}")
-    save_checkpoint(model, out, data=f"{crops.samples}: {stage} alone, {steps} steps", licence="Apache-2.0")
+    def forward(self, image: Float[Tensor, "B 3 size size"]) -> tuple[Float[Tensor, "B 21 pixels"], Float[Tensor, "B 21"]]:
+        """Logarithms of the heat maps, and logits of visibility averaged over them."""
+        features = self.trunk(image)
+        logarithms = self.score(features).flatten(2).float().log_softmax(-1)
+        return logarithms, (logarithms.exp() * self.seen(features).flatten(2).float()).sum(-1)
 
 
-def _batches(crops: CropDataset, batch: int, steps: int) -> Iterator[TrainingCrop]:
-    with name_dead_worker(crops):
-        for loaded in load_batches(crops, Places(batch, 1, 0, steps), workers=1):
-            yield loaded.crop
+def _trunk_stage(model: HandOccNet | HandGCAT) -> Task:
+    network, paint, size, batch = TrunkJoints(model.trunk, model.config), Paint(), model.config.map_size, 32
+    centres = (torch.arange(size) + 0.5) / size
+    places = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1).view(-1, 2)
 
-
-def _lifter_stage(model: HandOccNet | HandGCAT) -> tuple[nn.Module, Callable[[TrainingCrop, torch.Generator], Tensor]]:
-    lifter = model.regressor.lifter
-    assert lifter is not None, "the small open models have one"
-    loss = OpenLoss(joint_sets=_JOINT_SETS)
-    return lifter, lambda crop, generator: loss.lifter_term(lifter, crop, model.hand, generator)
-
-
-def _trunk_stage(model: HandOccNet | HandGCAT) -> tuple[nn.Module, Callable[[TrainingCrop, torch.Generator], Tensor]]:
-    network, paint = TrunkJoints(model.trunk, model.config), Paint()
-
-    def loss(crop: TrainingCrop, generator: torch.Generator) -> Tensor:
-        crop = paint(crop, generator)
+    def loss(hands: PackedHands, generator: torch.Generator, passed: float) -> Tensor:
+        mild = _MILD if passed < _MILD_UNTIL else _MILD - (passed - _MILD_UNTIL) * (_MILD - 0.1) / (1 - _MILD_UNTIL)
+        is_mild = float(torch.rand((), generator=generator)) < mild
+        crop = hands.draw(batch, model.config.input_size, generator, is_mild)
+        crop = crop if is_mild else paint(crop, generator)
         with torch.autocast("cpu", torch.bfloat16):
-            logarithms = network(crop.image.contiguous(memory_format=torch.channels_last))
-        target, is_inside = target_heatmaps(crop.joints_crop, model.config.map_size)
-        return (-(target * logarithms).sum(-1) * is_inside).sum() / is_inside.sum().clamp_min(1)
+            logarithms, seen = network(crop.image.contiguous(memory_format=torch.channels_last))
+        target, is_inside = target_heatmaps(crop.joints_crop, size)
+        distance = (logarithms.exp() @ places - crop.joints_crop).norm(dim=-1)
+        per_joint = 5 * distance - (target * logarithms).sum(-1)
+        return (per_joint * is_inside).sum() / is_inside.sum() + binary_cross_entropy_with_logits(seen, crop.joints_visible.float())
 
-    return network, loss
+    return Task(network, 1e-3, batch, loss)
+
+
+def _network_stage(model: HandOccNet | HandGCAT) -> Task:
+    loss, errors, batch = OpenLoss(joint_sets=_NETWORK_SETS), DetectorErrors(), 32
+
+    def value(hands: PackedHands, generator: torch.Generator, passed: float) -> Tensor:
+        crop = hands.draw(batch, model.config.input_size, generator)
+        crop = crop._replace(image=crop.image.contiguous(memory_format=torch.channels_last))
+        joints_in = errors(crop, generator) if isinstance(model, HandGCAT) else None
+        with torch.autocast("cpu", torch.bfloat16):
+            return loss(model, crop, joints_in, generator).total
+
+    return Task(model, 6e-4, batch, value)
+
+
+def _share_gradients(part: nn.Module, processes: int) -> None:
+    if processes == 1:
+        return
+    gradients = [p.grad for p in part.parameters() if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    for gradient, mean in zip(gradients, flat.div_(processes).split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def _of_the_first(seconds: float, processes: int) -> float:
+    """The first process's clock, so that all stop at once."""
+    clock = torch.tensor(seconds, dtype=torch.float64)
+    if processes > 1:
+        distributed.broadcast(clock, 0)
+    return clock.item()
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, part: nn.Module, decay: float) -> None:
+    for kept, new in zip(averaged.state_dict().values(), part.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
