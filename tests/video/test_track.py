@@ -35,6 +35,9 @@ class Stage:
             for side, p in self.hands
         ]
 
+    def glance(self, image):
+        return self.detect(image)
+
     def follow(self, image, joints_img):
         near = sorted(self.hands, key=lambda hand: np.abs(hand[1].joints_img - joints_img).mean())
         return near[0][1] if near and np.abs(near[0][1].joints_img - joints_img).mean() < 30 else None
@@ -162,3 +165,24 @@ def test_assignment_is_the_cheapest():
             assert sum(cost[row, column] for row, column in pairs.items()) == pytest.approx(cost[rows, columns].sum())
     assert assign([]) == {}
     assert assign([[float("inf"), 1.0], [float("inf"), 0.5]]) == {1: 1}
+
+
+def test_long_looks_are_taken_only_while_no_hand_is_known():
+    class Far(Stage):
+        """A hand that no glance finds."""
+
+        looks = 0
+
+        def detect(self, image):
+            self.looks += 1
+            return super().detect(image)
+
+        def glance(self, image):
+            return []
+
+    stage = Far()
+    play(HandTracker(stage, stage), stage, [[]] * 90)
+    assert stage.looks == 3  # one a second
+    rows = play(HandTracker(stage, stage), stage, [[("left", points(60 + k))] for k in range(90)])
+    assert [list(row) for row in rows] == [[0]] * 90
+    assert stage.looks == 4

@@ -79,3 +79,7 @@ class Follower(Protocol):
     def follow(self, image: UInt8[np.ndarray, "height width 3"], joints_img: Float[np.ndarray, "21 2"]) -> Keypoints2D | None:
         """The joints of the hand that was, or is expected, at `joints_img`; None when no hand is seen there."""
         ...
+
+    def glance(self, image: UInt8[np.ndarray, "height width 3"]) -> list[DetectedHand]:
+        """Hands of an image that are found at once; `Detector.detect` may take its time for those that are not."""
+        ...

@@ -91,13 +91,13 @@ class MediaPipeHands:
 
     def detect(self, image: UInt8[np.ndarray, "height width 3"]) -> list[DetectedHand]:
         """All hands of an RGB image, best score first."""
-        cutter = WindowCutter(image)
-        size = height, width = image.shape[:2]
-        squares = [tile for fraction in self._tile_fractions for tile in tiles(height, width, fraction)]
-        hands = self._find_by_palms(cutter, size, [whole_image(height, width), *squares])
-        if not hands:
-            hands = self._find_by_search(cutter, size, squares)
+        hands = self.glance(image) or self._find_by_search(WindowCutter(image), image.shape[:2], self._tiles(image))
         return sorted(hands, key=lambda hand: -hand.score)
+
+    def glance(self, image: UInt8[np.ndarray, "height width 3"]) -> list[DetectedHand]:
+        """Hands that the palm network sees, best score first."""
+        windows = [whole_image(*image.shape[:2]), *self._tiles(image)]
+        return sorted(self._find_by_palms(WindowCutter(image), image.shape[:2], windows), key=lambda hand: -hand.score)
 
     def find_joints(
         self, image: UInt8[np.ndarray, "height width 3"], bbox_xyxy: Float[np.ndarray, "4"], side: Side | None = None
@@ -128,6 +128,9 @@ class MediaPipeHands:
         """The joints of the hand expected at `joints_img`, by one look in the window around them; None when no hand is seen there."""
         reading = self._look(WindowCutter(image), around_hand(joints_img))
         return None if reading.presence < MIN_PRESENCE else _keypoints(reading, reading.presence, image.shape[:2])
+
+    def _tiles(self, image: np.ndarray) -> list[Window]:
+        return [tile for fraction in self._tile_fractions for tile in tiles(*image.shape[:2], fraction)]
 
     def _find_by_palms(self, cutter: WindowCutter, size: tuple[int, ...], windows: Iterable[Window]) -> list[DetectedHand]:
         found = [window.to_image(hand.joints) for window in windows for hand in self._find(cutter.cut(window, FIND_SIZE))]

@@ -53,6 +53,9 @@ class SimulatedDetections:
     def detect(self, image: UInt8[np.ndarray, "height width 3"]) -> list[DetectedHand]:
         return [detection.found for detection in self._detections[self.frame]]
 
+    def glance(self, image: UInt8[np.ndarray, "height width 3"]) -> list[DetectedHand]:
+        return self.detect(image)
+
     def follow(self, image: UInt8[np.ndarray, "height width 3"], joints_img: Float[np.ndarray, "21 2"]) -> Keypoints2D | None:
         points = [found.keypoints for _, found in self._detections[self.frame] if found.keypoints is not None]
         distances = [joint_distance(each.joints_img, joints_img) for each in points]

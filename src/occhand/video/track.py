@@ -24,6 +24,8 @@ REDETECT_S = 1.0
 """Seconds between searches of the whole frame while all is well: how late a hand that enters may be noticed."""
 SEARCH_S = 0.3
 """The same while a hand is missing; searching is the dear part."""
+LONG_LOOK_S = 1.0
+"""Between searches that take their time, while no hand is known at all; all others are glances."""
 MEMORY_S = 2.0
 """How long a hand that is not seen keeps its number."""
 MIN_SCORE = 0.5
@@ -84,13 +86,13 @@ class HandTracker:
 
     Args:
         detector: Searches whole frames; its hands must come with 2D joints.
-        follower: Finds a hand again in the next frame; None searches every frame instead.
+        follower: Finds a hand again in the next frame, and glances at whole ones; None searches every frame instead.
     """
 
     def __init__(self, detector: Detector, follower: Follower | None) -> None:
         self._detector, self._follower = detector, follower
         self._tracks: list[Track] = []
-        self._next_number, self._searched = 0, -math.inf
+        self._next_number, self._searched, self._looked_long = 0, -math.inf, -math.inf
 
     def step(self, picture: UInt8[np.ndarray, "height width 3"], time: float) -> list[TrackedHand]:
         """The hands of the next frame, in the order of their numbers.
@@ -113,8 +115,8 @@ class HandTracker:
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, for JSON."""
         tracks = [asdict(track) | {"joints_img": track.joints_img.tolist(), "velocity": track.velocity.tolist()} for track in self._tracks]
-        searched = None if math.isinf(self._searched) else self._searched
-        return {"tracks": tracks, "next_number": self._next_number, "searched": searched}
+        searched, looked_long = (None if math.isinf(time) else time for time in (self._searched, self._looked_long))
+        return {"tracks": tracks, "next_number": self._next_number, "searched": searched, "looked_long": looked_long}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
@@ -123,7 +125,7 @@ class HandTracker:
             for track in state["tracks"]
         ]
         self._next_number = state["next_number"]
-        self._searched = -math.inf if state["searched"] is None else state["searched"]
+        self._searched, self._looked_long = (-math.inf if state[name] is None else state[name] for name in ("searched", "looked_long"))
 
     def _follow(self, picture: np.ndarray, time: float) -> dict[int, Keypoints2D]:
         """Joints of the hands that are where they should be, by the number of their track."""
@@ -149,7 +151,7 @@ class HandTracker:
 
     def _search(self, picture: np.ndarray, time: float, followed: dict[int, Keypoints2D]) -> dict[int, Keypoints2D]:
         """Joints by track after a look at the whole frame: swaps set right, lost hands found, new ones begun."""
-        found = [hand for hand in self._detector.detect(picture) if hand.keypoints is not None]
+        found = [hand for hand in self._find(picture, time) if hand.keypoints is not None]
         pairs = assign([[_cost(track, hand, followed.get(track.number), time) for hand in found] for track in self._tracks])
         seen: dict[int, Keypoints2D] = {}
         for row, column in pairs.items():
@@ -172,6 +174,12 @@ class HandTracker:
                 self._tracks.append(track)
                 seen[track.number] = hand.keypoints
         return seen
+
+    def _find(self, picture: np.ndarray, time: float) -> list[DetectedHand]:
+        if self._follower is not None and (self._tracks or time - self._looked_long < LONG_LOOK_S):
+            return self._follower.glance(picture)
+        self._looked_long = time
+        return self._detector.detect(picture)
 
     def _begin(self, hand: DetectedHand, time: float) -> Track:
         assert hand.keypoints is not None
