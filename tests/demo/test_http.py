@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import secrets
 from urllib.parse import urlsplit
 
 import pytest
@@ -38,20 +39,41 @@ def test_no_file_outside_of_its_folder(address, tmp_path, path):
     assert b"secret of" not in answer
 
 
-def test_a_file_of_the_host_is_no_picture_to_show(address, tmp_path):
-    (tmp_path / "secret.png").write_bytes(b"\x89PNG")
+def show_file(address: str, picture: dict) -> bytes:
+    """The page's last word on an upload event with this file."""
     config = json.loads(ask(address, "/config")[1])
     upload = next(k for k, part in enumerate(config["dependencies"]) if part["targets"] and part["targets"][0][1] == "upload")
-    picture = {"path": str(tmp_path / "secret.png"), "meta": {"_type": "gradio.FileData"}}
-    event = {"data": [picture, "fit", True, "of the model"], "fn_index": upload, "session_hash": "thief"}
+    session = secrets.token_hex(4)
+    data = [picture | {"meta": {"_type": "gradio.FileData"}}, "fit", True, "of the model"]
+    event = {"data": data, "fn_index": upload, "session_hash": session}
     assert ask(address, "/gradio_api/queue/join", "POST", json.dumps(event).encode())[0] == 200
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
-    connection.request("GET", "/gradio_api/queue/data?session_hash=thief")
-    answer = connection.getresponse()
-    lines = []
-    while not lines or b"process_completed" not in lines[-1]:
-        lines.append(answer.readline())
-    assert b'"success":false' in lines[-1].replace(b" ", b"")
+    connection.request("GET", f"/gradio_api/queue/data?session_hash={session}")
+    answer, line = connection.getresponse(), b""
+    while b"process_completed" not in line:
+        line = answer.readline()
+    return line.replace(b" ", b"")
+
+
+def test_a_file_of_the_host_is_no_picture_to_show(address, tmp_path):
+    (tmp_path / "secret.png").write_bytes(b"\x89PNG")
+    assert b'"success":false' in show_file(address, {"path": str(tmp_path / "secret.png")})
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTPS"])
+def test_an_address_is_not_fetched(address, monkeypatch, scheme):
+    from gradio import processing_utils
+
+    fetched: list[str] = []
+
+    async def fetch(url, cache_dir):
+        fetched.append(url)
+        raise ValueError(url)
+
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", fetch)
+    there = f"{scheme}://example.invalid/hand.png"
+    assert b'"success":false' in show_file(address, {"path": there, "url": there})
+    assert fetched == []
 
 
 def test_large_requests_are_refused(address):

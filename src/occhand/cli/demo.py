@@ -7,13 +7,14 @@ from contextlib import suppress
 
 from occhand.demo.serve import serve
 from occhand.demo.shelf import Shelf
+from occhand.predictor import DEFAULT_MODEL
 
 
-def demo(model: str = "fit", port: int | None = None, browser: bool = True) -> int:
+def demo(model: str = DEFAULT_MODEL, port: int | None = None, browser: bool = True) -> int:
     """Open a page to play with: pictures, an occluder to drag, the estimate and how sure it is. It stays on this computer.
 
     Args:
-        model: Weights of your own to offer beside the bundled ones, as for predict.
+        model: What the page begins with: a bundled network, fit, or weights of your own, which it offers beside them.
         port: Of the page; without it the first free one from 7860.
         browser: Open it in the browser.
     """

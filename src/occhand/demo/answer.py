@@ -9,15 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
 from occhand.demo.scene import Occluder, Scene
-from occhand.estimators import FitEstimator, NetworkEstimator
-from occhand.fit.uncertainty import joint_sigma
-from occhand.geometry.camera import mirror_intrinsics
-from occhand.geometry.rotation import mirror_rotation
+from occhand.estimators import NetworkEstimator
 from occhand.hand.skeleton import JOINT_NAMES
 from occhand.predictor import Predictor
 from occhand.render.heat import draw_maps
@@ -32,8 +28,6 @@ class Answer:
     """Hands of a scene, as one predictor sees them."""
 
     hands: tuple[HandMesh, ...]
-    sigma: tuple[Float[np.ndarray, "21"] | None, ...]
-    """Of each hand's joints along each axis, metres; None where nothing says so."""
     maps: UInt8[np.ndarray, "height width 3"] | None
     """What a network looked at in the first hand."""
     lost: int
@@ -46,12 +40,11 @@ def estimate(predictor: Predictor, scene: Scene, occluder: Occluder | None) -> A
     start = time.perf_counter()
     seen = scene.behind(occluder)
     hands = predictor.reconstruct([seen.picture] * len(seen.hands), seen.hands, seen.camera)
-    sigma = tuple(_sigma(predictor, hand) for hand in hands)
     seconds = time.perf_counter() - start
     maps = None
     if hands and isinstance(predictor.estimator, NetworkEstimator):
         maps = draw_maps(*predictor.look_inside(seen.picture, hands[0]))
-    return Answer(tuple(hands), sigma, maps, len(scene.hands) - len(hands), seconds)
+    return Answer(tuple(hands), maps, len(scene.hands) - len(hands), seconds)
 
 
 def answer_record(answer: Answer, scene: Scene) -> dict[str, Any]:
@@ -60,7 +53,7 @@ def answer_record(answer: Answer, scene: Scene) -> dict[str, Any]:
     return {
         "K": scene.camera.K.tolist(),
         "size": [width, height],
-        "hands": [_hand_record(hand, sigma) for hand, sigma in zip(answer.hands, answer.sigma, strict=True)],
+        "hands": [_hand_record(hand) for hand in answer.hands],
         "facts": _facts(answer, scene),
         "range_mm": [_SURE_MM, _UNSURE_MM],
         "maps": None if answer.maps is None else data_url(answer.maps),
@@ -74,20 +67,8 @@ def data_url(picture: UInt8[np.ndarray, "height width 3"]) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _sigma(predictor: Predictor, hand: HandMesh) -> Float[np.ndarray, "21"] | None:
-    """From the fit's posterior; a network's hand has none."""
-    if not isinstance(predictor.estimator, FitEstimator):
-        return None
-    K, rotations, wrist, joints_img = torch.from_numpy(hand.camera.K), torch.from_numpy(hand.rotations), hand.joints[0], hand.keypoints
-    if hand.side == "left":
-        K, rotations = mirror_intrinsics(K, hand.camera.width), mirror_rotation(rotations)
-        wrist, joints_img = wrist * (-1, 1, 1), joints_img * (-1, 1) + (hand.camera.width - 1, 0)
-    arrays = (rotations, torch.from_numpy(hand.betas), torch.from_numpy(wrist), torch.from_numpy(joints_img), K)
-    batch = [value[None].float() for value in (*arrays, torch.from_numpy(hand.keypoint_weights))]
-    return joint_sigma(predictor.estimator.hand, *batch)[0].double().numpy()
-
-
-def _hand_record(hand: HandMesh, sigma: Float[np.ndarray, "21"] | None) -> dict[str, Any]:
+def _hand_record(hand: HandMesh) -> dict[str, Any]:
+    sigma = hand.joint_sigma
     doubt = 1 - hand.keypoint_weights if sigma is None else (1e3 * sigma - _SURE_MM) / (_UNSURE_MM - _SURE_MM)
     return {
         "side": hand.side,
@@ -106,12 +87,14 @@ def _facts(answer: Answer, scene: Scene) -> list[str]:
     facts = [scene.caption]
     if not scene.hands:
         return [*facts, "Try a picture where the hand is larger and upright, or one of the examples."]
-    for hand, sigma in zip(answer.hands, answer.sigma, strict=True):
+    for hand in answer.hands:
+        sigma, under = hand.joint_sigma, int((hand.keypoint_weights <= 0).sum())
         said = "the network does not say how sure it is"
         if sigma is not None:
             said = f"joints ±{1e3 * sigma.mean():.1f} mm on average, {JOINT_NAMES[sigma.argmax()]} ±{1e3 * sigma.max():.0f} mm"
-        under = int((hand.keypoint_weights <= 0).sum())
-        facts.append(f"{hand.side.capitalize()} hand, {under} of 21 joints hidden by the disc: {said}. {hand.estimator}.")
+        if hand.joint_visibility is not None:
+            said += f"; the network takes {int((hand.joint_visibility < 0.5).sum())} for hidden by anything"
+        facts.append(f"{hand.side.capitalize()} hand, {under} of 21 joints under the disc: {said}. {hand.estimator}.")
     if answer.lost:
         facts.append(f"The disc leaves too little of {answer.lost} hand{'s' * (answer.lost > 1)}: move it away or make it smaller.")
     return [*facts, f"{1e3 * answer.seconds:.0f} ms."]

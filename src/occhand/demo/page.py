@@ -8,6 +8,8 @@ from importlib import resources
 from typing import Any
 
 import gradio as gr
+from gradio.exceptions import InvalidPathError
+from gradio_client.utils import is_http_url_like
 
 from occhand.demo.answer import data_url
 from occhand.demo.scene import Scene, shrink
@@ -69,6 +71,8 @@ def build_page(shelf: Shelf, visits: Visits, examples: Mapping[str, Scene]) -> g
         for control in (model, refine, hand):
             control.input(choose, choice, **quietly, trigger_mode="always_last")
         page.unload(leave)
+    for part in page.blocks.values():
+        _take_no_addresses(part)
     return page.queue(max_size=QUEUE_SIZE, default_concurrency_limit=1)
 
 
@@ -79,6 +83,19 @@ def looks() -> dict[str, Any]:
         primary_hue="slate", neutral_hue="slate", radius_size="md", font=fonts, font_mono=["ui-monospace", "Menlo", "monospace"]
     )
     return {"theme": theme, "css": _static("page.css"), "footer_links": []}
+
+
+def _take_no_addresses(part: Any) -> None:
+    """Refuse a file that a crafted request gives as a web address; Gradio would fetch it, from this computer."""
+    keep_uploaded = part.async_move_resource_to_block_cache
+
+    async def keep(path: str | None) -> str | None:
+        if is_http_url_like(path):
+            raise InvalidPathError("A file must be uploaded; addresses are not fetched.")
+        kept: str | None = await keep_uploaded(path)
+        return kept
+
+    part.async_move_resource_to_block_cache = keep
 
 
 def _visitor(request: gr.Request) -> str:

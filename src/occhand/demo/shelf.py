@@ -11,7 +11,7 @@ from typing import NamedTuple
 from occhand.detect import DetectedHand, Detector, Keypointer
 from occhand.hand.assets import load_parameters
 from occhand.models.checkpoint import BUNDLED, bundled_weights
-from occhand.predictor import Predictor
+from occhand.predictor import DEFAULT_MODEL, Predictor
 
 OWN_HAND = "of the model"
 
@@ -28,15 +28,15 @@ class Shelf:
     """Estimators by name.
 
     Args:
-        model: Weights of the host's own, offered beside the bundled ones, and first.
+        model: What is offered first: weights of the host's own, a bundled network, or the fit; `auto` is our HandGCAT.
         detector: Finds hands in visitors' pictures; None: MediaPipe, started when the first picture comes.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | None = None, detector: Detector | Keypointer | None = None) -> None:
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_MODEL, detector: Detector | Keypointer | None = None) -> None:
         bundled = {name: name for name in BUNDLED if bundled_weights(name).exists()}
-        own = {} if model in (None, "fit", *BUNDLED) else {Path(str(model)).name: str(model)}
-        first = {name: name for name in bundled if name == model}
-        self._files = own | first | {"fit": "fit"} | bundled  # the fit before others: the page can show how sure it is
+        own = {} if model in (DEFAULT_MODEL, "fit", *BUNDLED) else {Path(str(model)).name: str(model)}
+        first = {name: name for name in ("fit", *bundled) if name == model}
+        self._files = own | first | bundled | {"fit": "fit"}
         self._finder = Predictor(Predictor.from_pretrained("fit").estimator, detector, detector)  # type: ignore[arg-type]
         self._load = lru_cache(maxsize=8)(self._load_now)
         for name in own:  # what is wrong with the host's file is said at the start, not to a visitor

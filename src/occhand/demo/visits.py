@@ -124,7 +124,7 @@ class Visits:
         self._visits.pop(visitor, None)
 
     def _show(self, visitor: str, scene: Scene, choice: Choice) -> dict[str, Any]:
-        visit = Visit(scene, None, Answer((), (), None, 0, 0.0))
+        visit = Visit(scene, None, Answer((), None, 0, 0.0))
         record = self._estimate(visit, choice)
         self._visits[visitor] = visit
         while len(self._visits) > MAX_VISITORS:
