@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.exceptions import InvalidPathError
-from gradio_client.utils import is_http_url_like
+from gradio_client.utils import is_http_url_like  # type: ignore[import-untyped]
 
 from occhand.demo.answer import data_url
 from occhand.demo.scene import Scene, shrink
