@@ -12,6 +12,7 @@ from occhand.data.augment import Jitter
 from occhand.data.datasets import create_dataset
 from occhand.data.transforms import cut_crop
 from occhand.models.config import ModelConfig
+from occhand.runtimes.choice import Runtime
 from occhand.runtimes.onnx_graph import METADATA_KEY, GraphInfo, graph_input_names, input_names
 from occhand.synth.dataset import SPLITS, load_split
 from occhand.types import ModelInput
@@ -34,8 +35,12 @@ def calibration_crops(data: str, count: int, config: ModelConfig) -> list[ModelI
     return [ModelInput(crop.image[None], crop.joints_crop[None] if takes_joints else None) for crop in crops]
 
 
-def quantise(graph: Path, info: GraphInfo, calibration: Sequence[ModelInput]) -> None:
-    """Exchange an ONNX file for its int8 form: wide convolutions and products with weights; the hand, its head and attention stay."""
+def quantise(graph: Path, info: GraphInfo, calibration: Sequence[ModelInput], runtime: Runtime) -> None:
+    """Exchange an ONNX file for its int8 form: wide convolutions and products with weights; the hand, its head and attention stay.
+
+    ONNX Runtime takes eight-bit convolutions only where what comes out of them is rounded at once. OpenVINO rounds after the activation,
+    which is nearer to the network and leaves no conversions between layers.
+    """
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -53,7 +58,10 @@ def quantise(graph: Path, info: GraphInfo, calibration: Sequence[ModelInput]) ->
         per_channel=True,
         nodes_to_quantize=_wide_nodes(proto),
         calibrate_method=CalibrationMethod.MinMax,
-        extra_options={"CalibMovingAverage": True},
+        extra_options={
+            "CalibMovingAverage": True,
+            "OpTypesToExcludeOutputQuantization": ["Conv", "MatMul"] if runtime == "openvino" else [],
+        },
     )
     prepared.unlink()
     made = onnx.load(graph)

@@ -75,7 +75,7 @@ def export_network(
         graph = made.with_suffix(".onnx")
         _save(to_onnx(model, info), graph)
         if precision == "int8":
-            quantise(graph, info, calibration[:-held_out])
+            quantise(graph, info, calibration[:-held_out], _RUNTIME_OF[out.suffix])
         if out.suffix == ".xml":
             _convert_to_openvino(graph, made, info)
         judges = calibration[-held_out:] or [example_input(model.config, batch, seed=batch) for batch in (1, 3)]
