@@ -107,7 +107,7 @@ def test_the_parquet_table_is_the_other_one(tmp_path, one_hand):
     table, hands = parquet.read_table(tmp_path / "out" / "hands.parquet"), np.load(tmp_path / "out" / "hands.npz")
     for name in table.column_names:
         column = np.array(table[name].to_pylist()).reshape(hands[name].shape)
-        assert np.array_equal(column.astype(hands[name].dtype), hands[name]), name
+        np.testing.assert_array_equal(column.astype(hands[name].dtype), hands[name], name)
     assert table.num_rows == len(hands["frame"]) == 20
 
 

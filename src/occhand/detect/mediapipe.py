@@ -130,7 +130,8 @@ class MediaPipeHands:
         return None if reading.presence < MIN_PRESENCE else _keypoints(reading, reading.presence, image.shape[:2])
 
     def _tiles(self, image: np.ndarray) -> list[Window]:
-        return [tile for fraction in self._tile_fractions for tile in tiles(*image.shape[:2], fraction)]
+        height, width = image.shape[:2]
+        return [tile for fraction in self._tile_fractions for tile in tiles(height, width, fraction)]
 
     def _find_by_palms(self, cutter: WindowCutter, size: tuple[int, ...], windows: Iterable[Window]) -> list[DetectedHand]:
         found = [window.to_image(hand.joints) for window in windows for hand in self._find(cutter.cut(window, FIND_SIZE))]

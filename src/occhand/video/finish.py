@@ -104,6 +104,8 @@ class Finisher:
             "joints_img": joints_img(posed.joints, self.camera).astype(np.float32),
             "confidence": rows.confidence.astype(np.float32),
             "joint_confidence": rows.joint_confidence.astype(np.float32),
+            "joint_sigma": rows.joint_sigma.astype(np.float32),
+            "joint_visibility": rows.joint_visibility.astype(np.float32),
             "visible": visible_joints(rows.frame, posed, faces, self.camera),
             "bridged": rows.is_bridged,
         }

@@ -29,6 +29,10 @@ class HandRows:
     """Of the hand, 0 to 1; 0 where it is bridged."""
     joint_confidence: Float[np.ndarray, "n 21"]
     """Weight of each 2D joint, 0 to 1."""
+    joint_sigma: Float[np.ndarray, "n 21"]
+    """How far off each joint may be along each axis, metres, as the estimator says of its measurement; NaN where it says nothing."""
+    joint_visibility: Float[np.ndarray, "n 21"]
+    """A network's probability that nothing hides the joint, 0 to 1; NaN where nothing says so."""
     is_bridged: Bool[np.ndarray, "n"]
     """Nothing was seen in this frame: what stands here comes from frames before and after."""
 
@@ -63,6 +67,8 @@ def empty_rows() -> HandRows:
         translation=np.zeros((0, 3)),
         confidence=np.zeros(0),
         joint_confidence=np.zeros((0, 21)),
+        joint_sigma=np.zeros((0, 21)),
+        joint_visibility=np.zeros((0, 21)),
         is_bridged=np.zeros(0, bool),
     )
 
@@ -81,8 +87,14 @@ def rows_of(hands: Sequence[HandMesh], frames: Sequence[int], times: Sequence[fl
         translation=np.stack([hand.translation for hand in hands]).astype(np.float64),
         confidence=np.array([hand.score for hand in hands], np.float64),
         joint_confidence=np.stack([hand.keypoint_weights for hand in hands]).astype(np.float64),
+        joint_sigma=np.stack([_or_nan(hand.joint_sigma) for hand in hands]),
+        joint_visibility=np.stack([_or_nan(hand.joint_visibility) for hand in hands]),
         is_bridged=np.zeros(len(hands), bool),
     )
+
+
+def _or_nan(values: Float[np.ndarray, "21"] | None) -> Float[np.ndarray, "21"]:
+    return np.full(21, np.nan) if values is None else values.astype(np.float64)
 
 
 def side_of(is_left: bool) -> Side:

@@ -72,6 +72,8 @@ def bridge_gaps(track: HandRows, frames: Int[np.ndarray, "frames"], times: Float
                 translation=(1 - mix) * ends.translation[0] + mix * ends.translation[1],
                 confidence=np.zeros(len(missing)),
                 joint_confidence=np.zeros((len(missing), 21)),
+                joint_sigma=np.full((len(missing), 21), np.nan),
+                joint_visibility=np.full((len(missing), 21), np.nan),
                 is_bridged=np.full(len(missing), True),
             )
         )
