@@ -28,3 +28,12 @@ def test_a_sheet_holds_the_crop_and_all_maps():
     one = draw_maps(crop, {"a": np.eye(4)})
     five = draw_maps(crop, {name: np.eye(4) for name in "abcd"} | {"long": np.ones((2, 9))})
     assert five.shape[0] > one.shape[0]
+
+
+def test_attention_to_places_lies_over_the_crop():
+    attention = np.zeros((3, 16))
+    attention[:, 6] = 1.0  # second row, third column of 4 x 4
+    sheet = draw_maps(np.zeros((64, 64, 3), np.uint8), {"a": attention}, columns=1).astype(float).sum(2)
+    tile = sheet[-256:-8, 8:-8][40:]  # without border and label
+    row, column = np.unravel_index(tile.argmax(), tile.shape)
+    assert ((row + 43) // 64, (column + 5) // 64) == (1, 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
@@ -10,6 +12,10 @@ from occhand.render.gallery import contact_sheet
 
 _RAMP = np.array([(12, 8, 38), (84, 15, 109), (187, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=np.float64)
 """Dark violet to pale yellow; lightness rises evenly, so it reads in grey too."""
+_CELL = 256
+"""Pixels of a picture on a sheet, along x and along y."""
+_LABEL_LETTERS = 38
+"""That fit over it."""
 
 
 def heat_colours(values: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
@@ -33,10 +39,24 @@ def draw_heat(
 def draw_maps(
     crop: UInt8[np.ndarray, "size size 3"], maps: dict[str, Float[np.ndarray, "_ _"]], columns: int = 4
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """A sheet of the crop and its maps with their names and ranges; a map that is not square is no picture and stands by itself."""
-    pictures, labels = [crop], ["crop"]
+    """A sheet of the crop and its maps with their names and ranges.
+
+    A square map lies over the crop. So does the attention of some tokens to all places of a square map, as their mean. Any other matrix is
+    no picture and stands by itself.
+    """
+    large = np.asarray(Image.fromarray(crop).resize((_CELL, _CELL), Image.Resampling.BICUBIC))
+    pictures, labels = [large], ["crop"]
     for name, values in maps.items():
-        is_over_crop = values.shape[0] == values.shape[1]
-        pictures.append(draw_heat(crop, values) if is_over_crop else heat_colours(values))
-        labels.append(f"{name}  {values.min():.3g} to {values.max():.3g}")
-    return contact_sheet(pictures, labels, columns, cell=256)
+        side = math.isqrt(values.shape[1])
+        if values.shape[0] != values.shape[1] and side > 1 and side**2 == values.shape[1]:
+            values = values.mean(0).reshape(side, side)
+        pictures.append(draw_heat(large, values) if values.shape[0] == values.shape[1] else _alone(values))
+        label = f"{name}  {values.min():.2g} to {values.max():.2g}"
+        labels.append(label if len(label) <= _LABEL_LETTERS else name)
+    return contact_sheet(pictures, labels, columns, _CELL)
+
+
+def _alone(values: Float[np.ndarray, "rows columns"]) -> UInt8[np.ndarray, "height width 3"]:
+    """Each value as a square that can be seen."""
+    pixels = max(1, _CELL // max(values.shape))
+    return heat_colours(values).repeat(pixels, axis=0).repeat(pixels, axis=1)
