@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from occhand.data.joint_errors import FixedErrors
+from occhand.estimators.network import trust_seen
 from occhand.fit import fit_hand, refine_hand
 from occhand.geometry.align import procrustes_align
 from occhand.hand.prior import load_prior
@@ -66,13 +67,15 @@ def joints_rows(model: HandGCAT, held_out: HeldOut, errors: FixedErrors, with_fi
         "wrong image": run(model, held_out, joints_in, image.roll(_WRONG_BY, 0)).joints,
     }
     if with_fit:
-        evidence = joints_in.nan_to_num(0.0) * model.config.input_size, held_out.crop.K, joints_in.isfinite().all(-1).float()
+        assert output.joint_visibility is not None, "the small open models have joint heads"
+        known = joints_in.isfinite().all(-1).float()
+        evidence = joints_in.nan_to_num(0.0) * model.config.input_size, held_out.crop.K, known, trust_seen(known, output.joint_visibility)
         fitted, refined = mean_pose(model, len(held_out)).clone(), output.joints.clone()
         is_enough = (evidence[2].sum(1) >= _FIT_NEEDS).nonzero().squeeze(1)  # other hands keep the mean pose, or the network's
         for part in is_enough.split(_BATCH):
-            points, K, weights = (values[part] for values in evidence)
+            points, K, weights, trust = (values[part] for values in evidence)
             fitted[part] = fit_hand(model.hand, points, K, weights).joints
-            refined[part] = refine_hand(model.hand, output.rotations[part], output.betas[part], points, K, weights).joints
+            refined[part] = refine_hand(model.hand, output.rotations[part], output.betas[part], points, K, trust).joints
         guesses |= {"fit": fitted, "network, refined": refined}
     return [Row(name, aligned(joints, held_out)) for name, joints in guesses.items()]
 
