@@ -60,7 +60,7 @@ def test_a_file_of_the_host_is_no_picture_to_show(address, tmp_path):
     assert b'"success":false' in show_file(address, {"path": str(tmp_path / "secret.png")})
 
 
-@pytest.mark.parametrize("scheme", ["http", "HTTPS"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
 def test_an_address_is_not_fetched(address, monkeypatch, scheme):
     from gradio import processing_utils
 

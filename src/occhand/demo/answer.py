@@ -93,7 +93,7 @@ def _facts(answer: Answer, scene: Scene) -> list[str]:
         if sigma is not None:
             said = f"joints ±{1e3 * sigma.mean():.1f} mm on average, {JOINT_NAMES[sigma.argmax()]} ±{1e3 * sigma.max():.0f} mm"
         if hand.joint_visibility is not None:
-            said += f"; the network takes {int((hand.joint_visibility < 0.5).sum())} for hidden by anything"
+            said += f"; by its own look, {int((hand.joint_visibility < 0.5).sum())} are hidden, whatever by"
         facts.append(f"{hand.side.capitalize()} hand, {under} of 21 joints under the disc: {said}. {hand.estimator}.")
     if answer.lost:
         facts.append(f"The disc leaves too little of {answer.lost} hand{'s' * (answer.lost > 1)}: move it away or make it smaller.")
