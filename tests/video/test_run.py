@@ -16,6 +16,7 @@ import pytest
 
 av = pytest.importorskip("av")
 
+from occhand.predictor import Predictor  # noqa: E402
 from occhand.video import finish, measure, run  # noqa: E402
 from occhand.video.encode import VideoWriter  # noqa: E402
 from occhand.video.frames import VideoError, open_video  # noqa: E402
@@ -271,6 +272,20 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path, moment):
     subprocess.run([*command, tmp_path / "out"], env=environment, check=True, capture_output=True)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert {file.name for file in (tmp_path / "out").iterdir()} - {"hands.parquet"} == FILES
+
+
+def test_a_run_is_not_gone_on_with_by_another_refinement(tmp_path, one_hand):
+    truth, source = Truth(one_hand), open_video(write_clip(tmp_path / "clip.mp4", 20))
+
+    def stop(stage, done, total):
+        if done == 18:
+            raise KeyboardInterrupt
+
+    for refine, interruption in ((True, KeyboardInterrupt), (False, VideoError)):
+        predictor = Predictor(Predictor.from_pretrained("handgcat-open-s", refine=refine).estimator, truth, truth)
+        with pytest.raises(interruption) as told:
+            process_video(predictor, source, tmp_path / "out", "handgcat-open-s", progress=stop)
+    assert "another weights or refinement" in str(told.value)
 
 
 @pytest.fixture

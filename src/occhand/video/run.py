@@ -19,7 +19,8 @@ from jaxtyping import Float
 
 import occhand
 from occhand.detect.mediapipe import MediaPipeHands
-from occhand.predictor import Predictor
+from occhand.estimators import DefaultEstimator, NetworkEstimator
+from occhand.predictor import DEFAULT_MODEL, Predictor
 from occhand.result import write_json
 from occhand.types import Camera
 from occhand.video.encode import join_videos
@@ -58,9 +59,9 @@ class VideoResult:
 
 
 def load_video_predictor(
-    model: str | os.PathLike[str] = "fit",
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
     hand: str | os.PathLike[str] | None = None,
-    refine: bool = True,
+    refine: bool | None = None,
     joints_from: str | os.PathLike[str] | None = None,
 ) -> Predictor:
     """A predictor whose detector is quick enough for a video: it searches the whole frame and its squares, no smaller tiles.
@@ -113,7 +114,7 @@ def process_video(
     config, report = config or VideoConfig(), progress or (lambda stage, done, total: None)
     with _clear_errors(out):
         camera = _camera_of(source, config)
-        folder = SegmentFolder(out / ".segments", _run_record(source, name, camera, config))
+        folder = SegmentFolder(out / ".segments", _run_record(source, name, predictor, camera, config))
         total = source.frame_count
         count = measure_video(predictor, source, camera, folder, lambda done: report(STAGES[0], done, total))
         total = sum(len(segment.times) for segment in folder.raw_segments())
@@ -131,12 +132,15 @@ def _camera_of(source: FrameSource, config: VideoConfig) -> Camera:
     return Predictor.camera(frame.picture, config.K)
 
 
-def _run_record(source: FrameSource, name: str, camera: Camera, config: VideoConfig) -> dict[str, Any]:
+def _run_record(source: FrameSource, name: str, predictor: Predictor, camera: Camera, config: VideoConfig) -> dict[str, Any]:
     """All that the segments depend on."""
+    estimator = predictor.estimator
     return {
         "version": occhand.__version__,
         "video": {"name": source.name, **source.fingerprint()},
         "model": name,
+        "weights or refinement": estimator.identity() if isinstance(estimator, NetworkEstimator | DefaultEstimator) else None,
+        "hand": estimator.hand.name,
         "camera": {"K": camera.K.tolist(), "assumed": camera.source == "assumed"},
         "smoothing": asdict(config.smoothing),
         "segment_frames": SEGMENT_FRAMES,
