@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from occhand.fit import HandFit, fit_hand, refine_hand
+from occhand.fit.kinematics import HandState, JointChain
+from occhand.fit.posterior import Evidence, estimate_spread, expand
 from occhand.geometry.align import procrustes_align
 from occhand.geometry.camera import project
 from occhand.hand.hand_layer import HandLayer, load_hand
@@ -109,6 +111,29 @@ def test_refinement_brings_a_rough_hand_to_its_joints(hand: HandLayer, seen: See
     fit = refine_hand(hand, rough, seen.betas, seen.joints_img, seen.K)
     assert pa_mpjpe_mm(fit, seen).mean() < 0.5 * before_mm.mean()
     assert (fit.joints - seen.joints).norm(dim=-1).mean() < 0.02
+
+
+def test_a_good_hand_withstands_poor_joints(hand: HandLayer, seen: SeenHands) -> None:
+    """The spread of given poses is estimated: where they are right, noise of 4 % of the box moves them far less than it moves the fit."""
+    points = seen.joints_img + 0.04 * seen.box[:, None, None] * normal(seen.joints_img.shape)
+    refined = refine_hand(hand, seen.rotations, seen.betas, points, seen.K)
+    assert pa_mpjpe_mm(refined, seen).mean() < 0.5 * pa_mpjpe_mm(fit_hand(hand, points, seen.K), seen).mean()
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0])
+def test_the_spread_of_given_poses_is_found(hand: HandLayer, seen: SeenHands, spread: float) -> None:
+    """From clean joints, which tell most angles."""
+    prior = load_prior()
+    whitener = torch.linalg.inv(torch.linalg.cholesky(prior.covariance))
+    off = spread * torch.linalg.solve(whitener, normal(torch.Size([32, 21]))[..., None]).squeeze(-1)
+    true = prior.active(angles_from_rotations(seen.rotations, prior.axes))
+    states = HandState(seen.rotations[:, 0], seen.joints[:, 0], angles_from_rotations(seen.rotations, prior.axes), seen.betas)
+    evidence = Evidence(
+        seen.joints_img, torch.ones(32, 21), seen.K, seen.box, torch.full((32,), 0.002), true + off, whitener.expand(32, -1, -1),
+        seen.betas, None
+    )  # fmt: skip
+    found = estimate_spread(prior, evidence, expand(JointChain(hand, prior), prior, evidence, states), states, guess=0.7)
+    assert found.median() == pytest.approx(spread, rel=0.4)
 
 
 @pytest.mark.parametrize("broken", ["few", "nan", "focal", "point", "weights", "world"])

@@ -72,7 +72,9 @@ class NetworkEstimator:
         output = _run(self._model, inputs)
         own = _as_keypoints(_joints_img(output, crop_from_img, self._model.config.input_size))
         keypoints = [points or its_own for points, its_own in zip(given, own, strict=True)]
-        evidence = _weigh(Evidence.of(views, keypoints), output.joint_visibility)
+        evidence = Evidence.of(views, keypoints)
+        if output.joint_visibility is not None:
+            evidence = evidence._replace(weights=trust_seen(evidence.weights, output.joint_visibility))
         is_refined = torch.tensor([points is not None if self._refine is None else self._refine for points in given])
         return Estimate(
             *self._place(output, evidence, is_refined),
@@ -222,8 +224,6 @@ def _as_keypoints(joints_img: Float[Tensor, "B 21 2"]) -> Iterable[Keypoints2D]:
     return (Keypoints2D(joints.double().numpy(), np.ones(len(JOINT_NAMES)), "handoccnet") for joints in joints_img)
 
 
-def _weigh(evidence: Evidence, visibility: Float[Tensor, "B 21"] | None) -> Evidence:
-    """The same joints; those that the network holds for hidden count less."""
-    if visibility is None:
-        return evidence
-    return evidence._replace(weights=evidence.weights * (visibility + (1 - visibility) * _TRUST_IN_HIDDEN))
+def trust_seen(weights: Float[Tensor, "B 21"], visibility: Float[Tensor, "B 21"]) -> Float[Tensor, "B 21"]:
+    """Weights of 2D joints, less for those that a network holds for hidden."""
+    return weights * (visibility + (1 - visibility) * _TRUST_IN_HIDDEN)

@@ -28,6 +28,8 @@ _LIMIT_SOFTNESS = 0.035
 _DIRECTION_NOISE = 0.35
 """Standard deviation per coordinate of a unit bone vector of the 3D cue: 20 degrees, what a monocular guess is worth."""
 _MIN_DEPTH = 0.01
+_GUESSED_ANGLES = 2.0
+"""How much the first guess of a spread counts, in angles that the 2D joints tell."""
 
 
 class Evidence(NamedTuple):
@@ -141,6 +143,23 @@ def estimate_noise(evidence: Evidence, expansion: Expansion) -> Float[Tensor, "N
     measured = 2 * (evidence.weights > 0).sum(-1)
     variance = (_robust_weights(evidence, squared) * squared).sum(-1) / (measured - used).clamp_min(_MIN_LEFT)
     return variance.sqrt().clamp(*_NOISE_RANGE)
+
+
+def estimate_spread(prior: PosePrior, evidence: Evidence, expansion: Expansion, states: HandState, guess: float) -> Float[Tensor, "N"]:
+    """How far poses lie from the means they are drawn to, in standard deviations of the prior, each over the angles that its joints tell.
+
+    Args:
+        prior: Of the pose.
+        evidence: With the whitener of the spread so far.
+        expansion: Around the states.
+        states: Where the descent is.
+        guess: Expected before anything is seen.
+    """
+    difference = (prior.active(states.angles) - evidence.pose_mean)[..., None]
+    squared = (difference.mT @ torch.linalg.solve(prior.covariance, difference)).flatten()
+    untold = torch.linalg.inv(expansion.hessian)[:, ANGLES, ANGLES] @ evidence.whitener.mT @ evidence.whitener
+    angles = (len(prior.covariance) - untold.diagonal(dim1=-2, dim2=-1).sum(-1)).clamp_min(0)
+    return ((squared + _GUESSED_ANGLES * guess**2) / (angles + _GUESSED_ANGLES)).sqrt()
 
 
 def _robust_weights(evidence: Evidence, squared_error: Float[Tensor, "N 21"]) -> Float[Tensor, "N 21"]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from occhand.fit.kinematics import ANGLES, BETAS, ROTATION, WRIST, HandState, JointChain
-from occhand.fit.posterior import Evidence, Expansion, bone_vectors, estimate_noise, expand
+from occhand.fit.posterior import Evidence, Expansion, bone_vectors, estimate_noise, estimate_spread, expand
 from occhand.fit.translation import solve_translation
 from occhand.fit.views import find_starts
 from occhand.geometry.camera import project
@@ -25,8 +25,8 @@ _SURVIVORS, _FITTING_STEPS = 4, 5
 _NOISE_ROUNDS, _STEPS_PER_ROUND = 5, 3
 _FIRST_NOISE = 0.02
 """Standard deviation of the 2D joints before it is estimated, in sides of the hand's box."""
-_REFINEMENT_SPREAD = 0.5
-"""How far a network's pose is off, in standard deviations of the prior."""
+_REFINEMENT_SPREAD = 0.7
+"""How far a network's pose is off, in standard deviations of the prior, before that is estimated from its joints."""
 _MIN_JOINTS = 4
 _LARGEST_TURN = 0.7
 """Radians that one step may turn the hand (about each axis) or bend a joint."""
@@ -98,7 +98,8 @@ def refine_hand(
 ) -> HandFit:
     """Move a given right hand, say a network's, towards its 2D joints. No gradients; deterministic.
 
-    The given pose and shape take the place of the prior's mean; rotations that no muscle makes are kept as they are.
+    The given pose and shape take the place of the prior's mean; how far the pose is off is estimated hand by hand, as the noise of the
+    joints is, so that clean joints move it far and poor ones little. Rotations that no muscle makes are kept as they are.
 
     Args:
         hand: A right hand; mirror left hands before, with their joints and K.
@@ -122,7 +123,7 @@ def refine_hand(
         chain = JointChain(hand, prior)
         state = HandState(rotations[:, 0], torch.zeros_like(betas[:, :3]), angles, betas)
         wrist = solve_translation(chain.joints(state), evidence.joints_img, evidence.K, evidence.weights)
-        return _finish(hand, chain, prior, evidence, state._replace(wrist=wrist), joints_img)
+        return _finish(hand, chain, prior, evidence, state._replace(wrist=wrist), joints_img, _REFINEMENT_SPREAD)
 
 
 def _prior_for(hand: HandLayer, prior: PosePrior | None) -> PosePrior:
@@ -164,11 +165,15 @@ def _gather(
         box=box,
         noise=torch.full_like(box, _FIRST_NOISE),
         pose_mean=pose_mean,
-        whitener=torch.linalg.inv(torch.linalg.cholesky(covariance)).expand(len(box), -1, -1),
+        whitener=_whitener(covariance).expand(len(box), -1, -1),
         betas_mean=betas_mean,
         directions=directions,
     )
     return Evidence._make(None if field is None else field.to(hand.v_template) for field in evidence)
+
+
+def _whitener(covariance: Float[Tensor, "active active"]) -> Float[Tensor, "active active"]:
+    return torch.linalg.inv(torch.linalg.cholesky(covariance))
 
 
 def _check(joints_img: Float[Tensor, "B 21 2"], K: Float[Tensor, "B 3 3"], weights: Float[Tensor, "B 21"]) -> None:
@@ -198,12 +203,22 @@ def _keep_best(chain: JointChain, prior: PosePrior, evidence: Evidence, states: 
 
 
 def _finish(
-    hand: HandLayer, chain: JointChain, prior: PosePrior, evidence: Evidence, states: HandState, joints_img: Float[Tensor, "B 21 2"]
+    hand: HandLayer,
+    chain: JointChain,
+    prior: PosePrior,
+    evidence: Evidence,
+    states: HandState,
+    joints_img: Float[Tensor, "B 21 2"],
+    first_spread: float | None = None,
 ) -> HandFit:
-    """Descend further while the noise is estimated, then pose the whole hand."""
+    """Descend further while the noise is estimated, and where a first one is given the poses' spread, then pose the whole hand."""
     for _ in range(_NOISE_ROUNDS):
         states, expansion = _descend(chain, prior, evidence, states, _STEPS_PER_ROUND)
-        evidence = evidence._replace(noise=estimate_noise(evidence, expansion))
+        noise = estimate_noise(evidence, expansion)
+        if first_spread is not None:
+            spread = estimate_spread(prior, evidence, expansion, states, first_spread)
+            evidence = evidence._replace(whitener=_whitener(prior.covariance) / spread[:, None, None])
+        evidence = evidence._replace(noise=noise)
     rotations = rotations_from_angles(states.angles, prior.axes)
     rotations[:, 0] = states.rotation
     posed = hand(rotations, states.betas)
