@@ -112,12 +112,12 @@ BAD_INPUT = {
     "unknown mesh format": ([PHOTO, "--mesh", "stl"], "choose obj, ply, glb"),
     "unknown hand": ([PHOTO, "--hand", "opne"], "choose open, mano"),
     "unknown model": ([PHOTO, "--model", "handocnet"], "a .safetensors file, an authors' snapshot"),
-    "runtime of the fit": ([PHOTO, "--runtime", "torch"], "The fit is no network"),
+    "runtime of the fit": ([PHOTO, "--model", "fit", "--runtime", "torch"], "The fit is no network"),
     "precision that a runtime has not": ([PHOTO, "--model", "none.onnx", "--runtime", "torch", "--precision", "int8"], "has no int8"),
     "exported network not there": ([PHOTO, "--model", "none.onnx"], "Exported network not found"),
     "weights not there": ([PHOTO, "--model", "none.safetensors"], "Weights not found"),
     "weights that are none": ([PHOTO, "--model", "text.safetensors"], "is no whole safetensors file"),
-    "maps of the fit": ([PHOTO, "--maps"], "The fit has no maps"),
+    "maps of the fit": ([PHOTO, "--model", "fit", "--maps"], "The fit has no maps"),
     "MANO not there": ([PHOTO, "--hand", "mano"], "occhand convert mano"),
 }
 
@@ -216,6 +216,45 @@ def test_a_network_predicts_with_maps_and_without_a_detector(run, tmp_path, monk
     assert (tmp_path / "out" / "rendered-hand" / "maps-hand0-right.png").is_file()
     jsonschema.validate(record, SCHEMA)
     assert record["hands"][0]["keypoints"]["source"] == "handoccnet"
+
+
+def test_by_default_joints_decide_which_network_is_taken(run, tmp_path):
+    """Said in the summary, with the reason; flags and names win."""
+    cases = {
+        (
+            "--keypoints",
+            JOINTS,
+        ): "1 hand by handgcat-open-s, refined by the fit to the given 2D joints (the default where 2D joints are known).",
+        (): "1 hand by handgcat-open-s, refined by the fit to MediaPipe's 2D joints (the default where 2D joints are known).",
+        ("--no-refine",): "1 hand by handgcat-open-s, placed by MediaPipe's 2D joints (the default",
+        # The stand-in finds no joints in this corner of the picture.
+        ("--boxes", "520,380,620,470,left"): "1 hand by handoccnet-open-s, placed by its own 2D joints (the default where no 2D joints can",
+        (
+            "--boxes",
+            "520,380,620,470,left",
+            "--refine",
+        ): "1 hand by handoccnet-open-s, refined by the fit to its own 2D joints (the default",
+        ("--model", "fit"): "1 hand by fit to 2D joints.",
+        ("--model", "handoccnet-open-s"): "1 hand by handoccnet-open-s, refined by the fit to MediaPipe's 2D joints.",
+    }
+    for args, said in cases.items():
+        code, out, _ = run("predict", PHOTO, *args, "--mesh", "ply", "--out", tmp_path)
+        assert code == 0
+        assert said in out, args
+
+
+def test_without_a_detector_a_box_with_its_side_is_enough(run, tmp_path, monkeypatch):
+    def load_detector(predictor):
+        raise ImportError("The detector needs mediapipe. Run: pip install 'occhand[detect]'")
+
+    monkeypatch.setattr(Predictor, "load_detector", load_detector)
+    code, out, _ = run("predict", PHOTO, "--boxes", "200,84,418,275,right", "--out", tmp_path)
+    assert code == 0
+    assert "by handoccnet-open-s, placed by its own 2D joints (the default where no 2D joints can be had)" in out
+    for args in (("--boxes", "200,84,418,275"), (), ("--boxes", "200,84,418,275,right", "--model", "handgcat-open-s")):
+        code, _, err = run("predict", PHOTO, *args, "--out", tmp_path)
+        assert code == 2
+        assert "pip install 'occhand[detect]'" in err
 
 
 def test_models_are_listed_with_their_table_rows(run):

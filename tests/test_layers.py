@@ -20,7 +20,8 @@ LAYERS = (
     {"predictor", "evaluate", "training_data"},
     {"outputs", "train", "video", "export", "bench"},
     {"doctor", "estimate", "ablate", "batch", "demo", "stress"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 )
 RANK = {unit: rank for rank, layer in enumerate(LAYERS) for unit in layer}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,8 @@ class FoundHand(NamedTuple):
     side: Side
     score: float
     is_camera_assumed: bool
+    estimator: str
+    """What made the mesh, and why it was taken."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,19 @@ class Outcome:
     def record(self) -> dict[str, Any]:
         """For machines."""
         files = [str(file) for file in self.files]
-        hands = {"hands": [hand.side for hand in self.hands], "scores": [round(hand.score, 4) for hand in self.hands]}
+        hands = {
+            "hands": [hand.side for hand in self.hands],
+            "scores": [round(hand.score, 4) for hand in self.hands],
+            "estimators": [hand.estimator for hand in self.hands],
+        }
         assumed = any(hand.is_camera_assumed for hand in self.hands)
         return {"image": str(self.image), **hands, "camera_assumed": assumed, "files": files, "error": self.error}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Outcome:
         """What `record` told."""
-        pairs = zip(record["hands"], record["scores"], strict=True)
-        hands = tuple(FoundHand(side, score, record["camera_assumed"]) for side, score in pairs)
+        rows = zip(record["hands"], record["scores"], record["estimators"], strict=True)
+        hands = tuple(FoundHand(side, score, record["camera_assumed"], estimator) for side, score, estimator in rows)
         return cls(Path(record["image"]), hands, tuple(map(Path, record["files"])), record["error"])
 
 
@@ -153,7 +160,7 @@ def predict_file(predictor: Predictor, image: Path, folder: Path, given: Given, 
         hands = predictor(picture, boxes=given.boxes, sides=given.sides, keypoints=given.keypoints, K=given.K)
         maps = [_draw_maps(predictor, picture, hand) for hand in hands] if options.has_maps else []
         camera = predictor.camera(picture, given.K)
-        found = tuple(FoundHand(hand.side, hand.score, hand.camera.source == "assumed") for hand in hands)
+        found = tuple(FoundHand(hand.side, hand.score, hand.camera.source == "assumed", hand.estimator) for hand in hands)
         return Outcome(image, found, tuple(write_outputs(folder, image.name, picture, camera, hands, options, maps)))
     except ValueError as error:
         _log.debug("%s", image, exc_info=True)
@@ -237,6 +244,8 @@ def summary(outcomes: Sequence[Outcome]) -> str:
             lines += [f"  wrote {file}" for file in outcome.files]
         else:
             lines.append(f"  wrote {len(outcome.files)} files to {outcome.files[0].parent}")
+    estimators = Counter(hand.estimator for outcome in done for hand in outcome.hands)
+    lines += [f"{count} {'hand' if count == 1 else 'hands'} by {estimator}." for estimator, count in estimators.items()]
     if any(hand.is_camera_assumed for outcome in done for hand in outcome.hands):
         lines.append("The camera was assumed, so the distance of the hands is a guess. Give --K fx,fy,cx,cy where it is known.")
     if len(outcomes) > 1:

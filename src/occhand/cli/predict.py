@@ -12,9 +12,9 @@ from rich.progress import track
 from tyro.conf import Positional, UseAppendAction, arg
 
 from occhand.batch import BatchJob, predict_many, settings_of
-from occhand.cli.console import EXIT_BAD_INPUT, EXIT_NO_HAND, complain
+from occhand.cli.console import EXIT_BAD_INPUT, EXIT_NO_HAND, RefineFlag, chosen, complain
 from occhand.outputs import OutputOptions, complaints, plan_outputs, predict_file, read_given, summary
-from occhand.predictor import Predictor
+from occhand.predictor import DEFAULT_MODEL, Predictor
 from occhand.runtimes.choice import Precision, RuntimeChoice
 
 
@@ -24,9 +24,10 @@ def predict(
     boxes: UseAppendAction[tuple[str, ...]] = (),
     keypoints: Path | None = None,
     K: Annotated[str | None, arg(name="K")] = None,
-    model: str = "fit",
+    model: str = DEFAULT_MODEL,
     joints_from: Path | None = None,
-    refine: bool = True,
+    refine: RefineFlag = False,
+    no_refine: RefineFlag = False,
     hand: str | None = None,
     mesh: str = "glb,obj",
     turntable: bool = False,
@@ -48,10 +49,12 @@ def predict(
         keypoints: For one image: a JSON file of 2D joints, a list of {"side": "right", "joints_img": 21 pairs of pixels}; wrist first,
             then thumb, index, middle, ring, pinky from base to tip; "weights" (0 to 1) may be added.
         K: Intrinsics of the camera as fx,fy,cx,cy in pixels. Without them a camera is assumed, and distance is a guess.
-        model: fit (the hand model fitted to 2D joints), or a file of weights: .safetensors, a snapshot of the authors (.pth.tar), or a
-            network that 'occhand export' wrote (.onnx, .xml).
+        model: auto: handgcat-open-s, refined, where 2D joints are found or given; in a box with its side where there are none, or no
+            detector is installed, handoccnet-open-s, not refined. Or one of the two; fit (the hand model fitted to 2D joints); or a file
+            of weights: .safetensors, a snapshot of the authors (.pth.tar), a network that 'occhand export' wrote (.onnx, .xml).
         joints_from: Weights of a HandOccNet whose 2D joints a HandGCAT takes, instead of the detector's.
-        refine: Let the fit move a network's hand towards the 2D joints.
+        refine: Let the fit move a network's hand towards the 2D joints, also where these are the network's own.
+        no_refine: Leave a network's hand as it is. With neither flag, hands are refined unless the joints are the network's own.
         hand: Hand model: open (ours), mano (yours, after 'occhand convert mano'), or a MANO_RIGHT.pkl; else the one that the weights name.
         mesh: Mesh formats to write, separated by commas: glb, obj, ply.
         turntable: Also write an animation of each hand turning.
@@ -66,10 +69,11 @@ def predict(
     options = OutputOptions(tuple(kind.strip().lower() for kind in mesh.split(",")), turntable, maps)
     plan, outcomes = plan_outputs(images, out)
     given = read_given(boxes, keypoints, K, image_count=len(plan) + len(outcomes))
-    make_predictor = partial(Predictor.from_pretrained, model, hand, refine, joints_from, runtime, precision)
+    is_refined = chosen(refine, no_refine)
+    make_predictor = partial(Predictor.from_pretrained, model, hand, is_refined, joints_from, runtime, precision)
     console, many = Console(stderr=True), len(plan) + len(outcomes) > 1
     if many:
-        named = {"model": model, "joints_from": joints_from, "refine": refine, "hand": hand, "runtime": runtime, "precision": precision}
+        named = {"model": model, "joints_from": joints_from, "refine": is_refined, "hand": hand, "runtime": runtime, "precision": precision}
         job = BatchJob(make_predictor, given, options, settings_of(given, options, **named))
         outcomes += track(predict_many(plan, outcomes, out, job, workers), "Reconstructing", len(plan), console=console, transient=True)
     elif plan:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from occhand.cli.console import EXIT_NO_HAND, progress_bar
+from occhand.cli.console import EXIT_NO_HAND, RefineFlag, chosen, progress_bar
 from occhand.outputs import read_given
+from occhand.predictor import DEFAULT_MODEL
 from occhand.video.frames import open_source
 from occhand.video.run import STAGES, VideoConfig, load_video_predictor, process_video
 from occhand.video.run import summary as describe_video
@@ -20,9 +21,10 @@ def video(
     source: Positional[str],
     out: Path = Path("occhand-video"),
     K: Annotated[str | None, arg(name="K")] = None,
-    model: str = "fit",
+    model: str = DEFAULT_MODEL,
     joints_from: Path | None = None,
-    refine: bool = True,
+    refine: RefineFlag = False,
+    no_refine: RefineFlag = False,
     hand: str | None = None,
     smooth: bool = True,
     bridge: float = 0.5,
@@ -41,6 +43,7 @@ def video(
         model: As for predict.
         joints_from: As for predict.
         refine: As for predict.
+        no_refine: As for predict.
         hand: As for predict.
         smooth: Take the jitter out of pose and place, from 0.4 s before and after each frame.
         bridge: Seconds without detection that are bridged at most, and marked.
@@ -50,7 +53,7 @@ def video(
     """
     config = VideoConfig(read_given((), None, K, 1).K, SmoothConfig(SmoothConfig.span if smooth else None, bridge))
     frames = open_source(source, out, fps, seconds)
-    predictor = load_video_predictor(model, hand, refine, joints_from)
+    predictor = load_video_predictor(model, hand, chosen(refine, no_refine), joints_from)
     with progress_bar() as bar:
         tasks = {stage: bar.add_task(stage, total=None) for stage in STAGES}
         report = lambda stage, done, total: bar.update(tasks[stage], completed=done, total=total)  # noqa: E731
