@@ -35,6 +35,14 @@ def test_a_table_is_trained_written_and_not_trained_twice(tmp_path, monkeypatch)
     assert ablate("tiny", str(data / "open-train"), tmp_path / "out", BUDGET) == first
 
 
+def test_the_papers_figure_stands_beside_the_whole_network_alone():
+    known = {(row, preset) for table in TABLES.values() for row, preset in table.rows.items() if RowResult(row, preset, (1.0,)).paper_mm}
+    assert {preset for _, preset in known} == {"handoccnet", "handgcat"}
+    assert RowResult("SET", "handoccnet", (12.0,)).cells[-1] == "9.1"
+    assert RowResult("4 layers", "handgcat", (12.0,)).cells[-1] == "8.7"
+    assert RowResult("SET only", "handoccnet-set-only", (12.0,)).cells[-1] == "not here"
+
+
 def test_intervals_are_student_ts():
     assert RowResult("a", "b", (10.0, 12.0)).interval == pytest.approx(12.71, abs=0.01)
     assert RowResult("a", "b", (10.0,)).interval is None
