@@ -115,6 +115,17 @@ def test_int8_is_calibrated_on_hands_and_stays_near(networks, tmp_path):
         load_exported(result.files[0], "onnx", "fp32")
 
 
+def test_int8_for_openvino_rounds_once_between_layers(networks, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    model = networks["handoccnet"]
+    crops = [example_input(model.config, 1, seed) for seed in range(4)]
+    files = [export_network(model, tmp_path / f"small.{suffix}", "int8", crops).files[0] for suffix in ("onnx", "xml")]
+    for_onnx, for_openvino = (openvino.Core().read_model(file).get_ops() for file in files)
+    rounded, once = ([op.get_type_name() for op in ops].count("FakeQuantize") for ops in (for_onnx, for_openvino))
+    assert 0 < once < rounded
+    assert load_exported(files[1]).precision == "int8"
+
+
 def test_openvino_files_say_their_precision(networks, tmp_path):
     pytest.importorskip("openvino")
     files = export_network(networks["handoccnet"], tmp_path / "small.xml", "bf16").files
