@@ -23,7 +23,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-CHOICE = ["fit", True, "of the model"]
+CHOICE = ("model", "refine", "hand")
+"""Names of what a visitor may choose; the crowd leaves all as the page offers them first."""
 
 
 def run_page(connection: Connection) -> None:
@@ -45,8 +46,9 @@ def memory_mb(process: int) -> tuple[float, float]:
 class Visitor:
     """One session; waits for each answer."""
 
-    def __init__(self, client: httpx.AsyncClient, handlers: dict[str, int]) -> None:
-        self.client, self.handlers, self.session, self.waits = client, handlers, secrets.token_hex(6), []  # type: ignore[var-annotated]
+    def __init__(self, client: httpx.AsyncClient, handlers: dict[str, int], choice: list[Any]) -> None:
+        self.client, self.handlers, self.choice, self.session = client, handlers, choice, secrets.token_hex(6)
+        self.waits: list[float] = []
 
     async def ask(self, handler: str, data: list[Any], event: dict[str, Any] | None = None) -> dict[str, Any]:
         start = time.perf_counter()
@@ -63,11 +65,11 @@ class Visitor:
 
     async def visit(self, number: int, moves: int) -> None:
         (await self.client.get("/")).raise_for_status()
-        record = await self.ask("example", CHOICE, {"number": number % 6})
+        record = await self.ask("example", self.choice, {"number": number % 6})
         caption, (width, height) = record["facts"][0], record["size"]
         for k in range(moves):
             disc = {"shown": True, "x": width * (0.3 + 0.4 * k / moves), "y": height / 2, "radius": width / 12}
-            record = await self.ask("move", CHOICE, disc)
+            record = await self.ask("move", self.choice, disc)
             assert record["kind"] == "answer", record
             assert record["facts"][0] == caption, "another visitor's picture"
         mesh = await self.ask("download", [], {"kind": "glb"})
@@ -79,7 +81,8 @@ async def crowd(address: str, count: int, moves: int) -> tuple[list[BaseExceptio
     async with httpx.AsyncClient(base_url=address, timeout=600, limits=limits) as client:
         config = (await client.get("/config")).json()
         handlers = {part["targets"][0][1]: part["id"] for part in config["dependencies"] if part["targets"]}
-        visitors = [Visitor(client, handlers) for _ in range(count)]
+        values = {part["props"].get("elem_id"): part["props"].get("value") for part in config["components"]}
+        visitors = [Visitor(client, handlers, [values[name] for name in CHOICE]) for _ in range(count)]
         outcomes = await asyncio.gather(*(visitor.visit(k, moves) for k, visitor in enumerate(visitors)), return_exceptions=True)
     waits = np.concatenate([visitor.waits for visitor in visitors])
     return [outcome for outcome in outcomes if isinstance(outcome, BaseException)], waits
