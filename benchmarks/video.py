@@ -53,13 +53,19 @@ def process_film(film: Path, out: Path, model: str, log: Path) -> None:
     with log.open("w") as lines:
 
         def note(stage: str, done: int, **more: Any) -> None:
-            now = {"stage": stage, "done": done, "seconds": time.perf_counter() - start, "rss_mb": memory_mb("VmRSS")}
+            now = {
+                "stage": stage,
+                "done": done,
+                "seconds": time.perf_counter() - start,
+                "rss_mb": memory_mb("VmRSS"),
+                "peak_mb": memory_mb("VmHWM"),
+            }
             print(json.dumps(now | more), file=lines, flush=True)
 
         start, before = time.perf_counter(), processor_seconds()
         process_video(predictor, open_video(film), out, model, None, lambda stage, done, _: None if done % _EVERY else note(stage, done))
         own, everyone = processor_seconds() - before
-        note("end", 0, own_s=own, others_s=everyone - own, peak_mb=memory_mb("VmHWM"))
+        note("end", 0, own_s=own, others_s=everyone - own)
 
 
 def processor_seconds() -> np.ndarray:
@@ -95,9 +101,11 @@ def read_log(log: Path) -> list[dict[str, Any]]:
 def run_alone(film: Path, out: Path, model: str, log: Path, frames: int) -> dict[str, Any]:
     """Speed and memory of a run that is left alone."""
     finish(start(film, out, model, log))
-    *notes, end = read_log(log)
+    notes = read_log(log)
+    end = notes[-1]
     first_pass = [note for note in notes if note["stage"] == STAGES[0]]
-    settled = [note["rss_mb"] for note in notes if note["stage"] != STAGES[0] or note["done"] >= min(SETTLED, frames // 2)]
+    settled = [note for note in notes if note["stage"] != STAGES[0] or note["done"] >= min(SETTLED, frames // 2)]
+    memory = [note["rss_mb"] for note in settled]
     record = json.loads((out / "video.json").read_text())
     return {
         "frames_per_s": round(frames / end["seconds"], 1),
@@ -105,9 +113,9 @@ def run_alone(film: Path, out: Path, model: str, log: Path, frames: int) -> dict
         "processor_ms_per_frame": round(1e3 * end["own_s"] / frames, 1),
         "other_work": round(end["others_s"] / end["seconds"] / (os.cpu_count() or 1), 3),
         "rss_mb": {
-            f"at frame {SETTLED}": round(settled[0]),
-            "after it": [round(min(settled)), round(max(settled))],
-            "peak": round(end["peak_mb"]),
+            f"at frame {SETTLED}": round(memory[0]),
+            "after it": [round(min(memory)), round(max(memory))],
+            f"peak before frame {SETTLED} and at the end": [round(settled[0]["peak_mb"]), round(end["peak_mb"])],
             "series": [[note["stage"], note["done"], round(note["rss_mb"])] for note in notes[:: max(1, len(notes) // 20)]],
         },
         "tracks": record["tracks"],

@@ -185,11 +185,11 @@ def test_a_full_disk_keeps_what_is_done_and_the_next_run_ends_as_an_undisturbed_
     process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "whole", "fit")
     real, left = np.savez, [3]
 
-    def savez(*args, **arrays):
-        left[0] -= 1
+    def savez(file, **arrays):
+        left[0] -= "scratch" not in file.name  # the rehearsal comes first
         if left[0] < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(*args, **arrays)
+        real(file, **arrays)
 
     monkeypatch.setattr(np, "savez", savez)
     with pytest.raises(VideoError, match=r"The disk is full\. What is done is kept"):
@@ -206,6 +206,17 @@ def test_a_full_disk_keeps_what_is_done_and_the_next_run_ends_as_an_undisturbed_
     process_video(quick_predictor_of(truth), open_video(path), tmp_path / "out", "fit")
     assert len(seen) < 20  # only the last segment was measured again
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_a_writer_that_is_broken_shows_before_any_hand_is_sought(tmp_path, one_hand, monkeypatch):
+    def save_trajectories(*args):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(run, "save_trajectories", save_trajectories)
+    source = open_video(write_clip(tmp_path / "clip.mp4", 4))
+    with pytest.raises(VideoError, match="Permission denied"):
+        process_video(quick_predictor_of(Truth(one_hand)), source, tmp_path / "out", "fit", progress=lambda *stage: pytest.fail("begun"))
+    assert [file.name for file in (tmp_path / "out" / ".segments").iterdir()] == ["run.json"]
 
 
 def test_another_run_in_the_folder_is_not_mixed_in(tmp_path, one_hand, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -25,28 +25,36 @@ class VideoWriter:
     """Writes frames of one size to an MP4 file, each while the caller makes the next.
 
     Odd sizes get one more row or column, as H.264 stores colour for pairs of pixels.
+
+    Args:
+        path: Of the file.
+        worker: Encodes, one frame at a time. Give all writers of a run the same: what a new thread allocates need not come from
+            what an ended one freed. None: a thread of its own.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], worker: Executor | None = None) -> None:
         import av
 
         self._container = av.open(str(path), "w", format="mp4")
         self._stream: Any = None
         self._last_ticks = -1
-        self._worker = ThreadPoolExecutor(1, "occhand-encode")
+        self._worker, self._owns_worker = worker or ThreadPoolExecutor(1, "occhand-encode"), worker is None
         self._encoding: Future[None] | None = None
 
     def __enter__(self) -> VideoWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._worker.shutdown()
         try:
-            if self._encoding is not None and kind is None:
-                self._encoding.result()
-                self._container.mux(self._stream.encode())
+            if self._encoding is not None:
+                wait([self._encoding])
+                if kind is None:
+                    self._encoding.result()
+                    self._container.mux(self._stream.encode())
         finally:
             self._container.close()
+            if self._owns_worker:
+                self._worker.shutdown()
 
     def write(self, picture: UInt8[np.ndarray, "height width 3"], time: float) -> None:
         """Add a frame, `time` seconds after the start; a time that does not grow is moved on by one tick.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -30,6 +31,8 @@ class Finisher:
     camera: Camera
     layer: HandLayer
     smoothing: SmoothConfig
+    encoder: Executor
+    """Encodes the frames of all segments."""
 
     def finish_video(self, folder: SegmentFolder, count: int, progress: Callable[[int], None]) -> None:
         """Finish the segments that are not finished yet.
@@ -46,7 +49,7 @@ class Finisher:
         for number in range(first, count):
             rows, own = self._mended(folder, number, count)
             posed = pose_rows(rows, self.layer)
-            with atomic_path(folder.part_file(number)) as temporary, VideoWriter(temporary) as writer:
+            with atomic_path(folder.part_file(number)) as temporary, VideoWriter(temporary, self.encoder) as writer:
                 for k, frame in enumerate(islice(frames, len(own.times))):
                     writer.write(self._drawn(frame, rows, posed), own.times[k] - own.times[0])
                     progress(frame.index + 1)

@@ -70,8 +70,8 @@ def measure_video(
 def estimating_thread() -> Iterator[Executor]:
     """A thread that estimates while this one finds hands.
 
-    PyTorch is left one thread fewer than it has. Threads that share small operations wait for each other in every one of them: on two cores
-    that had other work too, two threads took 20 times as long for a hand as one.
+    PyTorch is left one thread fewer than it has, so that the search has a core of its own: threads that share small operations wait for
+    each other in every one of them.
     """
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(1, "occhand-estimate", torch.set_num_threads, (max(1, threads - 1),)) as worker:

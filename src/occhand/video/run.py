@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,12 +30,15 @@ from occhand.video.frames import FrameSource, VideoError
 from occhand.video.gltf import save_animation_glb
 from occhand.video.measure import SEGMENT_FRAMES, measure_video
 from occhand.video.plot import save_trajectories
-from occhand.video.segments import SegmentFolder
+from occhand.video.rows import HandRows
+from occhand.video.segments import RawSegment, SegmentFolder
 from occhand.video.smooth import SmoothConfig
 from occhand.video.tables import write_npz, write_parquet
 
 SCHEMA_VERSION = 1
 STAGES = ("Finding hands", "Drawing")
+_REHEARSED_FRAMES = 16
+"""More than the encoder looks ahead, so that all its buffers are filled."""
 Progress = Callable[[str, int, int | None], None]
 """One of `STAGES`, frames done, frames in all where that is known."""
 
@@ -112,13 +116,14 @@ def process_video(
         VideoError: No frame can be decoded; the folder holds another run; it cannot be written, or the disk is full.
     """
     config, report = config or VideoConfig(), progress or (lambda stage, done, total: None)
-    with _clear_errors(out):
+    with _clear_errors(out), ThreadPoolExecutor(1, "occhand-encode") as encoder:
         camera = _camera_of(source, config)
         folder = SegmentFolder(out / ".segments", _run_record(source, name, predictor, camera, config))
+        finisher = Finisher(source, camera, predictor.estimator.hand, config.smoothing, encoder)
+        _rehearse(finisher, folder, lambda folder, out: _write_files(folder, 1, out, source, name, camera, predictor, config))
         total = source.frame_count
         count = measure_video(predictor, source, camera, folder, lambda done: report(STAGES[0], done, total))
         total = sum(len(segment.times) for segment in folder.raw_segments())
-        finisher = Finisher(source, camera, predictor.estimator.hand, config.smoothing)
         finisher.finish_video(folder, count, lambda done: report(STAGES[1], done, total))
         result = _write_files(folder, count, out, source, name, camera, predictor, config)
         folder.remove()
@@ -130,6 +135,37 @@ def _camera_of(source: FrameSource, config: VideoConfig) -> Camera:
     if frame is None or frame.picture is None:
         raise VideoError(f"No frame of {source.name} can be decoded. Play it elsewhere, or copy or convert it again.")
     return Predictor.camera(frame.picture, config.K)
+
+
+def _rehearse(finisher: Finisher, folder: SegmentFolder, write_files: Callable[[SegmentFolder, Path], VideoResult]) -> None:
+    """Draw the first frames, one with a hand, and write every file of them, then delete them.
+
+    What is broken or missing shows before hours of work, and what drawing and writing need is in memory from the start, not late.
+    """
+    with folder.scratch() as path:
+        rehearsal = SegmentFolder(path / ".segments", {})
+        times = np.arange(_REHEARSED_FRAMES) / 30
+        rehearsal.write_raw(0, RawSegment(_flat_hand(), times, [""] * len(times), {}, is_last=True))
+        finisher.finish_video(rehearsal, 1, lambda done: None)
+        write_files(rehearsal, path)
+
+
+def _flat_hand() -> HandRows:
+    """A hand half a metre in front of the camera, in frame 0."""
+    return HandRows(
+        frame=np.zeros(1, np.int64),
+        time=np.zeros(1),
+        track=np.zeros(1, np.int64),
+        is_left=np.zeros(1, bool),
+        rotations=np.tile(np.eye(3), (1, 16, 1, 1)),
+        betas=np.zeros((1, 10)),
+        translation=np.array([[0.0, 0.0, 0.5]]),
+        confidence=np.ones(1),
+        joint_confidence=np.ones((1, 21)),
+        joint_sigma=np.full((1, 21), np.nan),
+        joint_visibility=np.full((1, 21), np.nan),
+        is_bridged=np.zeros(1, bool),
+    )
 
 
 def _run_record(source: FrameSource, name: str, predictor: Predictor, camera: Camera, config: VideoConfig) -> dict[str, Any]:

@@ -9,7 +9,9 @@ A folder of segments holds `run.json` (what is run on what), and for segment k o
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,17 @@ class SegmentFolder:
     def read_done(self, number: int) -> dict[str, np.ndarray] | None:
         """None where there is none, or a damaged one."""
         return _read(self.done_file(number))
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder on the same disk, deleted afterwards; one that a killed run left is emptied."""
+        path = self.path / "scratch"
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path)
 
     def remove(self) -> None:
         """Everything, once the results are written; `run.json` last, so that until then the run may be gone on with."""
