@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from occhand.data.augment import RELEASED, STRONG, Augmentation, JitterRange
+from occhand.data.augment import RELEASED, Augmentation, JitterRange
 from occhand.data.joint_errors import DetectorErrors, FixedErrors
 from occhand.data.transforms import JointNoise, TrainingCrop
 from occhand.losses import HandLosses, LossConfig, hand_losses
@@ -217,8 +217,8 @@ _OPEN_S = Recipe(
     clip=1.0,
     ema=0.999,
 )
-# The full-size networks as released have neither the lifter nor the heads that our own loss trains.
-_OPEN = replace(_OPEN_S, model="handoccnet", loss=ReleasedLoss(), joints_in=NoisyJoints(), augmentation=STRONG, imagenet=True, lr=3e-4)
+# The released networks at their own size, with the lifter and the heads that our loss trains; for a GPU.
+_OPEN = replace(_OPEN_S, model="handoccnet-open", imagenet=True, lr=3e-4)
 
 RECIPES: dict[str, Recipe] = {
     "handoccnet-ho3d-v2": _HO3D,
@@ -238,7 +238,7 @@ RECIPES: dict[str, Recipe] = {
     "handoccnet-open-s": _OPEN_S,
     "handgcat-open-s": replace(_OPEN_S, model="handgcat-open-s"),
     "handoccnet-open": _OPEN,
-    "handgcat-open": replace(_OPEN, model="handgcat"),
+    "handgcat-open": replace(_OPEN, model="handgcat-open"),
 }
 """`handgcat-ho3d-v2` asks for clean 2D joints; the release for the noisy ones it was given, which is
 `replace(recipe, loss=ReleasedLoss(LossConfig(joints_crop_target="input")))`."""

@@ -78,6 +78,8 @@ _SMALL: dict[str, Any] = {
     "flat_hand_mean": True,
 }
 _SMALL_HANDGCAT: dict[str, Any] = _SMALL | {"kgc_splat": True, "inputs_may_miss": True, "kgc_layers": 3}
+_OPEN: dict[str, Any] = {name: _SMALL[name] for name in ("lifter", "joint_heads", "initialisation", "embedding_std", "flat_hand_mean")}
+"""What training on generated hands adds to the released networks at their own size."""
 
 PRESETS: dict[str, Preset] = {
     "handoccnet": Preset(_HANDOCCNET, "HandOccNet as released; Table 1 FIT + SET, 2 softmax + sigmoid, 3 none, 4 SET"),
@@ -111,6 +113,10 @@ PRESETS: dict[str, Preset] = {
         "none: ours, narrow, for synthetic training; attention as deep as the text says",
     ),
     "handgcat-open-s": Preset(replace(_HANDGCAT, **_SMALL_HANDGCAT), "none: ours, narrow, for synthetic training"),
+    "handoccnet-open": Preset(replace(_HANDOCCNET, **_OPEN), "none: ours, as released but for what synthetic training adds"),
+    "handgcat-open": Preset(
+        replace(_HANDGCAT, **_OPEN, kgc_splat=True, inputs_may_miss=True), "none: ours, as released but for what synthetic training adds"
+    ),
 }
 
 
