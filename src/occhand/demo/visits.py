@@ -6,9 +6,9 @@ import base64
 import json
 import logging
 import tempfile
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -21,7 +21,7 @@ from occhand.demo.scene import Occluder, Scene, scene_of, shrink
 from occhand.demo.shelf import Choice, Shelf
 from occhand.image_io import ImageError, load_image
 from occhand.mesh_io import save_mesh
-from occhand.result import result_record
+from occhand.result import HandMesh, result_record
 
 MAX_VISITORS = 100
 """Of more, the one who has been away longest must choose a picture again."""
@@ -38,7 +38,7 @@ class Visit:
 
     scene: Scene
     occluder: Occluder | None
-    answer: Answer
+    hands: tuple[HandMesh, ...]
 
 
 def _as_message(handler: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
@@ -66,8 +66,8 @@ class Visits:
     def __init__(self, shelf: Shelf, examples: Mapping[str, Scene]) -> None:
         self._shelf, self._examples = shelf, list(examples.values())
         self._visits: OrderedDict[str, Visit] = OrderedDict()
-        self._estimating = threading.Lock()
-        """Networks and detector serve one visitor at a time."""
+        self._worker = ThreadPoolExecutor(1, "occhand-estimate")
+        """Networks and detector serve one visitor at a time, and always in this thread: each thread keeps memory of its own."""
 
     def __len__(self) -> int:
         return len(self._visits)
@@ -86,8 +86,7 @@ class Visits:
             picture = shrink(load_image(path))
         except ImageError as error:
             raise ValueError(str(error).replace(str(path), f"“{Path(path).name}”")) from None
-        with self._estimating:
-            hands = self._shelf.find_hands(picture)[:MAX_HANDS]
+        hands = self._worker.submit(self._shelf.find_hands, picture).result()[:MAX_HANDS]
         return self._show(visitor, scene_of(picture, hands), choice)
 
     @_as_message
@@ -105,7 +104,7 @@ class Visits:
     @_as_message
     def download(self, visitor: str, kind: Any) -> dict[str, Any]:
         """All hands that the visitor sees as one file; it goes to the browser at once and is kept nowhere."""
-        hands, scene = self._visit(visitor).answer.hands, self._visit(visitor).scene
+        hands, scene = self._visit(visitor).hands, self._visit(visitor).scene
         if kind not in DOWNLOADS:
             raise ValueError(f"No file of kind {kind!r}. Choose one of {', '.join(DOWNLOADS)}.")
         if not hands:
@@ -124,7 +123,7 @@ class Visits:
         self._visits.pop(visitor, None)
 
     def _show(self, visitor: str, scene: Scene, choice: Choice) -> dict[str, Any]:
-        visit = Visit(scene, None, Answer((), None, 0, 0.0))
+        visit = Visit(scene, None, ())
         record = self._estimate(visit, choice)
         self._visits[visitor] = visit
         while len(self._visits) > MAX_VISITORS:
@@ -132,9 +131,12 @@ class Visits:
         return record | {"kind": "scene", "picture": data_url(scene.picture)}
 
     def _estimate(self, visit: Visit, choice: Choice) -> dict[str, Any]:
-        with self._estimating:
-            visit.answer = estimate(self._shelf.predictor(choice), visit.scene, visit.occluder)
-        return {"kind": "answer", **answer_record(visit.answer, visit.scene)}
+        answer = self._worker.submit(self._answer, visit, choice).result()
+        visit.hands = answer.hands
+        return {"kind": "answer", **answer_record(answer, visit.scene)}
+
+    def _answer(self, visit: Visit, choice: Choice) -> Answer:
+        return estimate(self._shelf.predictor(choice), visit.scene, visit.occluder)
 
     def _visit(self, visitor: str) -> Visit:
         visit = self._visits.get(visitor)
