@@ -21,7 +21,8 @@ from occhand.video.track import HandTracker
 
 SEGMENT_FRAMES = 300
 """What a killed run loses at most."""
-_BATCH_HANDS = 32
+_BATCH_HANDS = 16
+"""More are hardly quicker, and a network's layers of twice the size leave larger holes in memory."""
 _BATCH_BYTES = 96 * 2**20
 """Of pictures that wait for their batch: 100 frames of 640 x 480, 4 of 4K. As many again are being estimated."""
 
