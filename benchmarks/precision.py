@@ -57,7 +57,7 @@ def main() -> None:
     for k in range(options.samples):
         crop = cut_crop(split[k], Jitter(), model.config.input_size, needs_pose=False)
         inputs.append(ModelInput(crop.image[None], crop.joints_crop[None] if "joints_crop" in input_names(model.config) else None))
-        truth.append(torch.from_numpy(split[k].joints_cam).float())
+        truth.append(crop.joints_cam)  # of the right hand that the network is shown
     expected = torch.cat([model(some).joints for some in inputs])
     spread = 1e3 * pa_mpjpe(expected, expected.roll(1, 0)).mean().item()
     rows = []

@@ -128,6 +128,15 @@ def _edge(points, i, j):
 
 @njit(cache=True, error_model="numpy")
 @no_type_check
+def _line(points, reach, i, j):
+    """`_edge`, moved outwards by its rounding error, a tiny part of a pixel: faces that share an edge or a corner leave no gap, not even
+    where it falls on a pixel centre."""
+    a, b, c = _edge(points, i, j)
+    return a, b, c + _ROUNDING * reach[i] * reach[j]
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
 def _inverse_depth_plane(points, i, j, k):
     """1 / z over the image as coefficients of x, y and 1, and the facing (1, -1); 0 for a face without extent."""
     ux, uy, uz = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1], points[j, 2] - points[i, 2]
@@ -191,14 +200,9 @@ def _fill(points, faces, near, inverse_depth, face_ids):
             continue
         if facing < 0.0:
             j, k = k, j
-        ax, ay, a1 = _edge(points, j, k)
-        bx, by, b1 = _edge(points, k, i)
-        cx, cy, c1 = _edge(points, i, j)
-        # Lines are moved outwards by their rounding error, a tiny part of a pixel: faces that share an edge or a corner leave no gap, not
-        # even where it falls on a pixel centre.
-        a1 += _ROUNDING * reach[j] * reach[k]
-        b1 += _ROUNDING * reach[k] * reach[i]
-        c1 += _ROUNDING * reach[i] * reach[j]
+        ax, ay, a1 = _line(points, reach, j, k)
+        bx, by, b1 = _line(points, reach, k, i)
+        cx, cy, c1 = _line(points, reach, i, j)
         for y in range(int(top), int(bottom) + 1):
             a_row, b_row, c_row, z_row = ay * y + a1, by * y + b1, cy * y + c1, zy * y + z1
             inside = False
@@ -238,12 +242,9 @@ def _cover(points, faces):
         bottom = np.floor(max(pixels[i, 1], pixels[j, 1], pixels[k, 1]) + _MARGIN)
         if left > right or top > bottom:
             continue
-        ax, ay, a1 = _edge(points, j, k)
-        bx, by, b1 = _edge(points, k, i)
-        cx, cy, c1 = _edge(points, i, j)
-        a1 += _ROUNDING * reach[j] * reach[k]
-        b1 += _ROUNDING * reach[k] * reach[i]
-        c1 += _ROUNDING * reach[i] * reach[j]
+        ax, ay, a1 = _line(points, reach, j, k)
+        bx, by, b1 = _line(points, reach, k, i)
+        cx, cy, c1 = _line(points, reach, i, j)
         for row in range(int(top - first_y), int(bottom - first_y) + 1):
             y = row + first_y
             a_row, b_row, c_row = ay * y + a1, by * y + b1, cy * y + c1

@@ -52,31 +52,32 @@ class HandRows:
 
 def join_rows(parts: Sequence[HandRows]) -> HandRows:
     """Tables one below the other; none of them is an empty table."""
-    parts = [*parts, empty_rows()]
+    parts = [*parts, flat_hands(0)]
     return HandRows(**{column.name: np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(HandRows)})
 
 
-def empty_rows() -> HandRows:
+def flat_hands(count: int) -> HandRows:
+    """Flat right hands at the camera, all of frame 0 and track 0, of which nothing is sure."""
     return HandRows(
-        frame=np.zeros(0, np.int64),
-        time=np.zeros(0),
-        track=np.zeros(0, np.int64),
-        is_left=np.zeros(0, bool),
-        rotations=np.zeros((0, 16, 3, 3)),
-        betas=np.zeros((0, 10)),
-        translation=np.zeros((0, 3)),
-        confidence=np.zeros(0),
-        joint_confidence=np.zeros((0, 21)),
-        joint_sigma=np.zeros((0, 21)),
-        joint_visibility=np.zeros((0, 21)),
-        is_bridged=np.zeros(0, bool),
+        frame=np.zeros(count, np.int64),
+        time=np.zeros(count),
+        track=np.zeros(count, np.int64),
+        is_left=np.zeros(count, bool),
+        rotations=np.tile(np.eye(3), (count, 16, 1, 1)),
+        betas=np.zeros((count, 10)),
+        translation=np.zeros((count, 3)),
+        confidence=np.zeros(count),
+        joint_confidence=np.zeros((count, 21)),
+        joint_sigma=np.full((count, 21), np.nan),
+        joint_visibility=np.full((count, 21), np.nan),
+        is_bridged=np.zeros(count, bool),
     )
 
 
 def rows_of(hands: Sequence[HandMesh], frames: Sequence[int], times: Sequence[float], tracks: Sequence[int]) -> HandRows:
     """Estimated hands with their frame, its time and their track; one each."""
     if not hands:
-        return empty_rows()
+        return flat_hands(0)
     return HandRows(
         frame=np.array(frames, np.int64),
         time=np.array(times, np.float64),

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from occhand.video.frames import FrameSource, VideoError
 from occhand.video.gltf import save_animation_glb
 from occhand.video.measure import SEGMENT_FRAMES, measure_video
 from occhand.video.plot import save_trajectories
-from occhand.video.rows import HandRows
+from occhand.video.rows import flat_hands
 from occhand.video.segments import RawSegment, SegmentFolder
 from occhand.video.smooth import SmoothConfig
 from occhand.video.tables import write_npz, write_parquet
@@ -145,27 +145,10 @@ def _rehearse(finisher: Finisher, folder: SegmentFolder, write_files: Callable[[
     with folder.scratch() as path:
         rehearsal = SegmentFolder(path / ".segments", {})
         times = np.arange(_REHEARSED_FRAMES) / 30
-        rehearsal.write_raw(0, RawSegment(_flat_hand(), times, [""] * len(times), {}, is_last=True))
+        hand = replace(flat_hands(1), translation=np.array([[0.0, 0.0, 0.5]]), confidence=np.ones(1), joint_confidence=np.ones((1, 21)))
+        rehearsal.write_raw(0, RawSegment(hand, times, [""] * len(times), {}, is_last=True))
         finisher.finish_video(rehearsal, 1, lambda done: None)
         write_files(rehearsal, path)
-
-
-def _flat_hand() -> HandRows:
-    """A hand half a metre in front of the camera, in frame 0."""
-    return HandRows(
-        frame=np.zeros(1, np.int64),
-        time=np.zeros(1),
-        track=np.zeros(1, np.int64),
-        is_left=np.zeros(1, bool),
-        rotations=np.tile(np.eye(3), (1, 16, 1, 1)),
-        betas=np.zeros((1, 10)),
-        translation=np.array([[0.0, 0.0, 0.5]]),
-        confidence=np.ones(1),
-        joint_confidence=np.ones((1, 21)),
-        joint_sigma=np.full((1, 21), np.nan),
-        joint_visibility=np.full((1, 21), np.nan),
-        is_bridged=np.zeros(1, bool),
-    )
 
 
 def _run_record(source: FrameSource, name: str, predictor: Predictor, camera: Camera, config: VideoConfig) -> dict[str, Any]:
