@@ -11,7 +11,7 @@ from occhand.data.transforms import TrainingCrop, cut_crop
 from occhand.geometry.camera import project
 from occhand.hand.skeleton import JOINT_NAMES
 from occhand.models.presets import create_model
-from occhand.open_losses import OpenLoss, chain_joints, hand_terms, turned_hands
+from occhand.open_losses import OpenLoss, hand_terms, turned_hands
 from occhand.synth.generate import generate_sample
 from occhand.types import ModelInput
 
@@ -79,11 +79,6 @@ def test_turned_hands_are_seen_by_their_camera(crop, model):
     relative = turned.joints_cam - turned.joints_cam[:, :1]
     others = [joint for joint in range(21) if joint != LEFT_TIP]
     torch.testing.assert_close((posed - posed[:, :1])[:, others], relative[:, others], atol=1e-4, rtol=0)
-
-
-def test_joints_without_vertices_are_the_layers(crop, model):
-    rotations = model.hand.rotations_from_axis_angle(crop.pose)
-    torch.testing.assert_close(chain_joints(model.hand, rotations, crop.betas), model.hand(rotations, crop.betas).joints, atol=1e-5, rtol=0)
 
 
 def test_the_truth_costs_nothing(crop, model):

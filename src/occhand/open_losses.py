@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy
 
 from occhand.data.joint_errors import DetectorErrors
 from occhand.data.paint import Paint
@@ -15,15 +16,24 @@ from occhand.data.transforms import TrainingCrop
 from occhand.geometry.camera import project
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, sixd_to_matrix
 from occhand.hand.hand_layer import HandLayer
-from occhand.hand.kinematics import chain_transforms
-from occhand.hand.skeleton import FINGERS, HOUSE_FROM_HO3D, MANO_JOINT_NAMES
 from occhand.models.lifter import Evidence2D, Lifter
+from occhand.models.precision import full_precision
 from occhand.types import ModelInput, ModelOutput
 
 _HEATMAP_WIDTH = 0.8
 """Standard deviation of a target heat map, in its pixels."""
 _MARGIN = 0.02
 """Joints nearer to the border of the crop, or beyond it, have no heat map."""
+_SPREAD = 0.065
+"""Of the sharpest heat maps that a network makes of 16 pixels, in sides of the crop."""
+_EARLY = 0.3
+"""Weight of the lifter's hand before its last step."""
+_NO_PICTURE = 0.35
+"""Share of joint sets whose own joints are the given ones, and of which it is not known what is seen."""
+_ACUITY = (1.0, 3.5)
+"""How many deviations lie between what is said of seen joints and of hidden ones."""
+_ANY_TURN, _TURN = 0.5, (0.3, 0.3, 0.6)
+"""Share of joint sets that are turned any way; deviation of the others' turns about the camera's axes, radians."""
 _NEAREST = 0.05
 """Metres; what comes nearer to the camera is projected from here."""
 
@@ -108,26 +118,34 @@ class OpenLoss:
         output = model(ModelInput(image, joints_in))
         has_picture = image.flatten(1).amax(1) > 0
         w = self.weights
-        posed = hand_terms(output, crop, model.hand)
-        heatmaps, visibility = _picture_terms(output, crop, has_picture)
+        with full_precision(image):
+            posed = hand_terms(output, crop, model.hand)
+            heatmaps, visibility = _picture_terms(output, crop, has_picture)
+            sigma = _sigma_term(output, crop)
+            joints_crop = (output.joints_crop - crop.joints_crop).abs().clamp(max=0.3).mean()
         return OpenLosses(
             **{name: getattr(w, name) * term for name, term in posed.items()},
-            joints_crop=w.joints_crop * (output.joints_crop - crop.joints_crop).abs().clamp(max=0.3).mean(),
+            joints_crop=w.joints_crop * joints_crop,
             heatmaps=w.heatmaps * heatmaps,
             visibility=w.visibility * visibility,
-            sigma=w.sigma * _sigma_term(output, crop),
+            sigma=w.sigma * sigma,
             lifter=w.lifter * self.lifter_term(lifter, crop, model.hand, generator),
         )
 
     def lifter_term(self, lifter: Lifter, crop: TrainingCrop, hand: HandLayer, generator: torch.Generator) -> Float[Tensor, ""]:
         """The hand's terms on the lifter alone, for joint sets drawn from the batch."""
-        sets = turned_hands(crop, self.joint_sets, generator)
-        evidence = drawn_evidence(sets, lifter.takes_joints, generator)
-        lifted = lifter(evidence)
-        rotations, truth = sixd_to_matrix(lifted.sixd), axis_angle_to_matrix(sets.pose.unflatten(1, (16, 3)))
-        joints = chain_joints(hand, rotations, lifted.betas)
-        terms = skeleton_terms(joints, rotations, lifted.betas, chain_joints(hand, truth, sets.betas), truth, sets)
-        return torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
+        with full_precision(crop.joints_cam):
+            sets = turned_hands(crop, self.joint_sets, generator)
+            evidence = drawn_evidence(sets, lifter.takes_joints, generator)
+            truth = axis_angle_to_matrix(sets.pose.unflatten(1, (16, 3)))
+            true_joints = hand.skeleton(truth, sets.betas).joints
+        losses = []
+        for lifted in lifter.every_step(evidence, hand):
+            with full_precision(true_joints):
+                joints = hand.skeleton(lifted.rotations, lifted.betas).joints
+                terms = skeleton_terms(joints, lifted.rotations, lifted.betas, true_joints, truth, sets)
+            losses.append(torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum())
+        return losses[-1] + _EARLY * torch.stack(losses[:-1]).sum()
 
 
 def hand_terms(output: ModelOutput, crop: TrainingCrop, hand: HandLayer) -> dict[str, Float[Tensor, ""]]:
@@ -177,9 +195,8 @@ def _picture_terms(output: ModelOutput, crop: TrainingCrop, has_picture: Bool[Te
     heatmaps = (entropy * is_inside).sum() / is_inside.sum().clamp_min(1)
     if output.joint_visibility is None:
         return heatmaps, torch.zeros_like(heatmaps)
-    chance = torch.where(crop.joints_visible, output.joint_visibility, 1 - output.joint_visibility)
-    surprise = -chance.clamp_min(1e-6).log() * has_picture[:, None]
-    return heatmaps, surprise.sum() / (21 * has_picture.sum().clamp_min(1))
+    target = torch.where(has_picture[:, None], crop.joints_visible.float(), 0.5)  # without a picture nothing is said
+    return heatmaps, binary_cross_entropy(output.joint_visibility.clamp(1e-6, 1 - 1e-6), target)
 
 
 def target_heatmaps(joints_crop: Float[Tensor, "B 21 2"], size: int) -> tuple[Float[Tensor, "B 21 pixels"], Bool[Tensor, "B 21"]]:
@@ -202,10 +219,10 @@ def _sigma_term(output: ModelOutput, crop: TrainingCrop) -> Float[Tensor, ""]:
 
 
 def turned_hands(crop: TrainingCrop, count: int, generator: torch.Generator) -> TrainingCrop:
-    """Hands of the batch again, without pictures, each turned any way about its middle and cut anew; random joints count as hidden."""
+    """Hands of the batch again, without pictures, each turned about its middle and cut anew; random joints count as hidden."""
     index = torch.randint(len(crop.betas), (count,), generator=generator)
     device = crop.betas.device
-    turn = sixd_to_matrix(torch.randn(count, 6, generator=generator)).to(device)
+    turn = _drawn_turns(count, generator).to(device)
     joints, K, pose = (part[index.to(device)] for part in (crop.joints_cam, crop.K, crop.pose))
     middle = joints.mean(1, keepdim=True)
     joints = (joints - middle) @ turn.mT + middle
@@ -233,24 +250,34 @@ def turned_hands(crop: TrainingCrop, count: int, generator: torch.Generator) -> 
     )
 
 
+def _drawn_turns(count: int, generator: torch.Generator) -> Float[Tensor, "count 3 3"]:
+    some = axis_angle_to_matrix(torch.tensor(_TURN) * torch.randn(count, 3, generator=generator))
+    is_any = torch.rand(count, 1, 1, generator=generator) < _ANY_TURN
+    return torch.where(is_any, sixd_to_matrix(torch.randn(count, 6, generator=generator)), some)
+
+
 def drawn_evidence(crop: TrainingCrop, takes_joints: bool, generator: torch.Generator) -> Evidence2D:
     """2D joints as heat maps and a detector could give them."""
     cpu = crop._replace(joints_crop=crop.joints_crop.cpu(), joints_visible=crop.joints_visible.cpu())
     own = DetectorErrors(visible=(0.01, 0.15), hidden_factor=(1.0, 3.0), missing=0.0, hidden_missing=0.0, none=0.0, gross=0.1)
     joints = own(cpu, generator).clamp(0, 1)
-    error = (joints - cpu.joints_crop).abs().mean((1, 2), keepdim=True)
-    spread = (0.065**2 + (error * torch.exp(0.4 * torch.randn(joints.shape, generator=generator))).square()).sqrt()
-    given = DetectorErrors()(cpu, generator).to(crop.joints_crop) if takes_joints else None
-    return Evidence2D(joints.to(crop.joints_crop), spread.to(crop.joints_crop), given)
+    error = _typical((joints - cpu.joints_crop).abs().mean(-1), cpu.joints_visible)[..., None]
+    spread = (_SPREAD**2 + (error * torch.exp(0.4 * torch.randn(joints.shape, generator=generator))).square()).sqrt()
+    acuity = _ACUITY[0] + (_ACUITY[1] - _ACUITY[0]) * torch.rand(len(joints), 1, generator=generator)
+    seen = acuity * ((cpu.joints_visible.float() - 0.5) * acuity + torch.randn(joints.shape[:2], generator=generator))
+    parts = [joints, spread, seen]
+    if takes_joints:
+        given = DetectorErrors()(cpu, generator)
+        has_picture = torch.rand(len(given), 1, 1, generator=generator) > _NO_PICTURE
+        is_own = has_picture | ~given.isfinite()
+        joints = torch.where(is_own, joints, given).clamp(0, 1)
+        spread = torch.where(is_own, spread, _SPREAD * torch.exp(0.15 * torch.randn(joints.shape, generator=generator)))
+        parts = [joints, spread, torch.where(has_picture[..., 0], seen, 0.1 * seen), given]
+    joints, spread, seen, *rest = (part.to(crop.joints_crop) for part in parts)
+    return Evidence2D(joints, spread, rest[0] if rest else None, seen)
 
 
-def chain_joints(hand: HandLayer, rotations: Float[Tensor, "B 16 3 3"], betas: Float[Tensor, "B 10"]) -> Float[Tensor, "B 21 3"]:
-    """The hand layer's joints without its vertices, at a tenth of the cost; fingertips go with their last bone, without correctives."""
-    rest = hand.rest_joints(betas)
-    R, t = chain_transforms(rotations, rest)
-    tips = list(hand.tip_ids)
-    directions = hand.blend_directions[:10].unflatten(1, (3, -1))[..., tips].mT.flatten(1)
-    rest_tips = hand.v_template[tips] + (betas @ directions).unflatten(1, (5, 3))
-    last = [MANO_JOINT_NAMES.index(f"{finger}3") for finger in FINGERS]
-    posed_tips = (R[:, last] @ (rest_tips - rest[:, last])[..., None]).squeeze(-1) + t[:, last]
-    return torch.cat([t, posed_tips], dim=1)[:, list(HOUSE_FROM_HO3D)]
+def _typical(error: Float[Tensor, "B 21"], seen: Bool[Tensor, "B 21"]) -> Float[Tensor, "B 21"]:
+    """The mean error of the hand's seen joints for these, that of its hidden joints for those."""
+    of_seen, of_hidden = ((error * some).sum(1, keepdim=True) / some.sum(1, keepdim=True).clamp_min(1) for some in (seen, ~seen))
+    return torch.where(seen, of_seen, of_hidden)

@@ -6,7 +6,7 @@ import torch
 
 from occhand.geometry.rotation import axis_angle_to_matrix, mirror_rotation
 from occhand.hand.hand_layer import HandLayer, load_hand
-from occhand.hand.skeleton import TIP_SETS, tip_vertices
+from occhand.hand.skeleton import MOVED_JOINTS, TIP_SETS, tip_vertices
 from tests.golden.networks import golden_recipe
 from tests.golden.networks.compare import excess
 
@@ -46,6 +46,23 @@ def test_leading_dimensions_are_free(layer):
     folded = layer(R.view(2, 3, 16, 3, 3), betas.view(2, 3, 10))
     torch.testing.assert_close(folded.vertices.view(6, 778, 3), flat.vertices)
     torch.testing.assert_close(layer(R[4], betas[4]).joints, flat.joints[4], atol=1e-6, rtol=0)
+
+
+def test_the_skeleton_is_the_posed_hands(layer):
+    pose, betas = random_pose(6)
+    R = layer.rotations_from_axis_angle(pose)
+    posed, skeleton = layer(R, betas), layer.skeleton(R, betas)
+    torch.testing.assert_close(skeleton.joints, posed.joints, atol=1e-5, rtol=0)
+    torch.testing.assert_close(skeleton.centres, posed.transforms[..., :3, 3], atol=1e-6, rtol=0)
+    torch.testing.assert_close(skeleton.rotations, posed.transforms[..., :3, :3], atol=1e-6, rtol=0)
+
+
+def test_a_rotation_moves_the_joints_beyond_it(layer):
+    pose, betas = random_pose(1)
+    R = layer.rotations_from_axis_angle(pose).expand(16, -1, -1, -1).clone()
+    R[range(16), range(16)] = R[range(16), range(16)] @ axis_angle_to_matrix(torch.tensor([0.3, 0.2, 0.1]))
+    before, after = layer.skeleton(layer.rotations_from_axis_angle(pose), betas).joints, layer.skeleton(R, betas.expand(16, -1)).joints
+    assert ((after - before).norm(dim=-1) > 1e-4).tolist() == [list(row) for row in MOVED_JOINTS]
 
 
 def test_root_rotation_turns_the_hand_about_its_wrist(layer):

@@ -27,7 +27,7 @@ SWITCHES = [
     (OCC, {"flat_hand_mean": True}),
     (OCC, {"joints_from": "regressor"}),
     (OCC, {"pyramid_finest": "c3"}),
-    (replace(OCC, flat_hand_mean=True), {"lifter": "residual_mlp"}),
+    (replace(OCC, flat_hand_mean=True), {"lifter": "feedback"}),
     (OCC, {"joint_heads": True}),
     (OCC, {"necessity": "three_conv"}),
     (OCC, {"heads": 1}),
@@ -97,7 +97,7 @@ def test_switch_changes_the_output(base, switch, open_hand):
 
 def test_every_switch_is_tested():
     sizes = {"map_size", "channels", "trunk", "trunk_width", "hourglass_depth", "encoder_channels", "encoder_levels", "head_widths"}
-    sizes |= {"lifter_width", "lifter_blocks"}
+    sizes |= {"lifter_width", "lifter_steps"}
     start = {"initialisation", "embedding_std"}
     tested = {name for _, switch in SWITCHES for name in switch}
     fields = set(HandOccNetConfig.__dataclass_fields__) | set(HandGCATConfig.__dataclass_fields__)

@@ -20,10 +20,10 @@ def calibrate(weights: Path, out: Path, kept: Path | None) -> str:
     model, info = load_checkpoint(weights), read_info(weights)
     held_out = load_held_out("open-val", _HANDS, model.config.input_size, kept)
     joints_in = PLAIN(held_out.crop, torch.Generator().manual_seed(0)) if isinstance(model.config, HandGCATConfig) else None
-    output, heads = run(model, held_out, joints_in), model.regressor.mano_head.joint_heads
+    output, sigma = run(model, held_out, joints_in), model.regressor.mano_head.sigma
     assert output.joint_sigma is not None, "the small open models have joint heads"
-    assert heads is not None, "the small open models have joint heads"
+    assert sigma is not None, "the small open models have joint heads"
     factor = best_scale(output.joint_sigma, mean_aligned_distance(output.joints, held_out.crop.joints_cam))
-    heads.calibration.mul_(factor)
+    sigma.calibration.mul_(factor)
     save_checkpoint(model, out, info.data, info.licence, half=True)
     return f"{out}: {out.stat().st_size / 1e6:.1f} MB, deviations times {factor:.2f}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from occhand.data.folder import FolderDataset
@@ -53,14 +53,21 @@ class PackedHands:
             generator: Of the jitter.
             is_mild: Any hands that are less than 35 % hidden, instead of the next.
         """
-        if is_mild:
-            chosen = self._rng.choice(self._mild, count)
-        else:
-            if len(self._order) < count:
-                self._order = self._rng.permutation(len(self))
-            chosen, self._order = self._order[:count], self._order[count:]
-        chosen = np.sort(chosen)
-        return _cut(torch.from_numpy(self._images[chosen]), torch.from_numpy(self._truth[chosen]), size, generator)
+        chosen = np.sort(self._rng.choice(self._mild, count) if is_mild else self._next(count))
+        crop, crop_from_img = _cut(torch.from_numpy(self._truth[chosen]), self._images.shape[1:3], size, generator)
+        images = torch.from_numpy(self._images[chosen]).permute(0, 3, 1, 2).float()
+        return crop._replace(image=crop_image(images, crop_from_img, size) / 255)
+
+    def draw_unseen(self, count: int, generator: torch.Generator) -> TrainingCrop:
+        """The next hands without their pictures, which need not be read."""
+        crop, _ = _cut(torch.from_numpy(self._truth[np.sort(self._next(count))]), self._images.shape[1:3], 1, generator)
+        return crop
+
+    def _next(self, count: int) -> Int64[np.ndarray, "count"]:
+        if len(self._order) < count:
+            self._order = self._rng.permutation(len(self))
+        chosen, self._order = self._order[:count], self._order[count:]
+        return chosen
 
 
 def pack(shards: Path, folder: Path) -> int:
@@ -89,22 +96,25 @@ def _row(sample: HandSample) -> Float[np.ndarray, "numbers"]:
     return np.concatenate([np.ravel(part) for part in parts] + [[truth.ratio]]).astype(np.float32)
 
 
-def _cut(images: Tensor, rows: Float[Tensor, "B numbers"], size: int, generator: torch.Generator) -> TrainingCrop:
+def _cut(
+    rows: Float[Tensor, "B numbers"], shape: tuple[int, int], size: int, generator: torch.Generator
+) -> tuple[TrainingCrop, Float[Tensor, "B 3 3"]]:
+    """All but the pictures of jittered crops, and where in images of that shape they lie."""
     part = dict(zip(_PARTS, rows.split(list(_PARTS.values()), 1), strict=True))
-    count, (height, width) = len(rows), images.shape[1:3]
+    count = len(rows)
     joints_img, joints_cam = part["joints_img"].unflatten(1, (21, 2)), part["joints_cam"].unflatten(1, (21, 3))
 
     def spread(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator).clamp(-2, 2)
 
     angle = (2 * torch.rand(count, generator=generator) - 1) * _MOST_TURNED
-    box = square_bbox(joints_bbox(joints_img, JOINTS_BOX_EXPANSION), height, width)
+    box = square_bbox(joints_bbox(joints_img, JOINTS_BOX_EXPANSION), *shape)
     crop_from_img = crop_matrix(box, size, torch.exp(_SCALE * spread(count)), angle)
     crop_from_img[:, :2, 2] += _SHIFT * size * spread(count, 2)
     turn = axis_angle_to_matrix(torch.stack([torch.zeros(count), torch.zeros(count), -angle], dim=-1))
     root = matrix_to_axis_angle(turn @ axis_angle_to_matrix(part["pose"][:, :3]))
-    return TrainingCrop(
-        image=crop_image(images.permute(0, 3, 1, 2).float(), crop_from_img, size) / 255,
+    crop = TrainingCrop(
+        image=torch.zeros(count, 3, 1, 1),
         joints_crop=transform_points(crop_from_img, joints_img) / size,
         joints_cam=joints_cam @ turn.mT,
         joints_visible=(part["by_self"] + part["by_other"]) == 0,
@@ -113,3 +123,4 @@ def _cut(images: Tensor, rows: Float[Tensor, "B numbers"], size: int, generator:
         betas=part["betas"],
         is_mirrored=torch.zeros(count, dtype=torch.bool),
     )
+    return crop, crop_from_img

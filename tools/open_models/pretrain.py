@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -39,6 +39,8 @@ _WARM_UP, _CLIP, _LAST_RATE, _DECAY = 100, 1.0, 0.03, 0.999
 _TELL_EVERY, _SAVE_EVERY_S = 100, 90
 """Steps and seconds."""
 _LIFTER_SETS, _NETWORK_SETS = 512, 128
+_LIFTER_SHARE = 0.2
+"""Of the whole network's learning rate."""
 _MILD, _MILD_UNTIL = 0.5, 0.7
 """Share of the trunk's batches that show mildly hidden hands without paint, and the part of the run after which it falls."""
 
@@ -86,7 +88,7 @@ def pretrain(
     for path in start:
         take_what_fits(model, load_checkpoint(path))
     task = {"lifter": _lifter_stage, "trunk": _trunk_stage, "network": _network_stage}[stage](model)
-    optimiser = torch.optim.AdamW(task.part.parameters(), task.rate, weight_decay=0.01, fused=True)
+    optimiser = torch.optim.AdamW(_groups(task.part), task.rate, weight_decay=0.01, fused=True)
     learner = Learner(task.part, deepcopy(task.part), optimiser)
     state = out.with_suffix(".state.pt")
     run = learner.load(state) if state.is_file() else Run()
@@ -120,7 +122,7 @@ class Learner:
     def step(self, value: Tensor, rate: float, number: int, processes: int) -> float:
         """One step down; returns the loss."""
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self.optimiser.zero_grad()
         value.backward()
         _share_gradients(self.part, processes)
@@ -151,16 +153,25 @@ def take_what_fits(model: HandOccNet | HandGCAT, other: HandOccNet | HandGCAT) -
     )
 
 
+def _groups(part: nn.Module) -> list[dict[str, Any]]:
+    """A lifter inside of a network learns slowly: it has met far more hands in its own stage than it meets here."""
+    is_slow = {name: name.startswith("regressor.lifter.") for name, _ in part.named_parameters()}
+    return [
+        {"params": [p for name, p in part.named_parameters() if is_slow[name] == slow], "share": share}
+        for slow, share in ((False, 1.0), (True, _LIFTER_SHARE))
+    ]
+
+
 def _lifter_stage(model: HandOccNet | HandGCAT) -> Task:
-    lifter, batch = model.regressor.lifter, _LIFTER_SETS // 2
+    lifter, loss = model.regressor.lifter, OpenLoss(joint_sets=_LIFTER_SETS)
     assert lifter is not None, "the small open models have one"
-    loss = OpenLoss(joint_sets=_LIFTER_SETS)
-    return Task(
-        lifter,
-        8e-4,
-        batch,
-        lambda hands, generator, passed: loss.lifter_term(lifter, hands.draw(batch, 16, generator), model.hand, generator),
-    )
+
+    def value(hands: PackedHands, generator: torch.Generator, passed: float) -> Tensor:
+        crop = hands.draw_unseen(_LIFTER_SETS, generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            return loss.lifter_term(lifter, crop, model.hand, generator)
+
+    return Task(lifter, 1e-3, _LIFTER_SETS, value)
 
 
 class TrunkJoints(nn.Module):

@@ -26,6 +26,11 @@ BONES = tuple((0 if k == 1 else 4 * f + k - 1, 4 * f + k) for f in range(5) for 
 """(parent, child) pairs of the 20 bones in the house order."""
 TIP_JOINTS = (4, 8, 12, 16, 20)
 """Fingertips in the house order, thumb to pinky."""
+MOVED_JOINTS = tuple(
+    tuple(name != "wrist" and (turned == "wrist" or (turned[:-1] == name[:-1] and turned[-1] < name[-1])) for name in JOINT_NAMES)
+    for turned in MANO_JOINT_NAMES
+)
+"""Whether a joint of the house order moves when one of MANO's 16 turns: MANO's along the rows."""
 
 HO3D_JOINT_NAMES = (*MANO_JOINT_NAMES, *(f"{finger}4" for finger in FINGERS))
 """MANO's 16 joints, then the five tips, thumb first (HO-3D annotations and submissions)."""

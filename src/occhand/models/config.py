@@ -62,12 +62,13 @@ class ModelConfig:
     joints_from: Literal["chain", "regressor"] = "chain"
     """Released: the 16 posed joints of the kinematic chain. HandOccNet's text: joint regressor times mesh. Five tip vertices in both."""
 
-    lifter: Literal["none", "residual_mlp"] = "none"
-    """`residual_mlp` (ours): 2D joints alone give a hand, and what the paper's head says turns its joints further."""
-    lifter_width: int = 768
+    lifter: Literal["none", "feedback"] = "none"
+    """`feedback` (ours): 2D joints alone give a hand, in steps that see how far it still is from them; what the paper's head says turns
+    its joints further."""
+    lifter_width: int = 512
     """Of its layers."""
-    lifter_blocks: int = 3
-    """Residual blocks in it."""
+    lifter_steps: int = 5
+    """Times that the hand is turned."""
     joint_heads: bool = False
     """Whether the network also says how likely each joint is seen, and how far off it may be (ours)."""
 

@@ -8,7 +8,7 @@ from torch import nn
 from occhand.models.attention import PositionEmbedding
 from occhand.models.backbone import ResNet
 from occhand.models.config import ModelConfig
-from occhand.models.lifter import Lifter
+from occhand.models.lifter import LifterStep
 from occhand.models.mano_head import ManoHead
 
 _REST_POSE_6D = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -33,7 +33,7 @@ def initialise(model: nn.Module, config: ModelConfig) -> None:
                 part.apply(_shrink)
     else:
         for module in model.modules():
-            if isinstance(module, ManoHead | Lifter):
+            if isinstance(module, ManoHead | LifterStep):
                 _start_at_rest(module)
 
 
@@ -46,10 +46,10 @@ def _shrink(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _start_at_rest(head: ManoHead | Lifter) -> None:
+def _start_at_rest(head: ManoHead | LifterStep) -> None:
     """Small outputs around the rest pose and the mean shape."""
     for output in (head.pose, head.shape):
-        nn.init.normal_(output.weight, std=0.001 if isinstance(head, Lifter) else 0.005)  # the lifter's layer norm gives longer vectors
+        nn.init.normal_(output.weight, std=0.001 if isinstance(head, LifterStep) else 0.005)  # the lifter's layer norm gives longer vectors
         nn.init.zeros_(output.bias)
-    if isinstance(head, Lifter) or head.pose_output == "rotation_6d":
+    if isinstance(head, LifterStep) or head.pose_output == "rotation_6d":
         head.pose.bias.copy_(torch.tensor(_REST_POSE_6D).repeat(head.pose.out_features // 6))

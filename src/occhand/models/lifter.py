@@ -1,21 +1,39 @@
-"""From 2D joints to a hand: what 21 points in a picture already say of pose and shape (ours, for the small open models)."""
+"""From 2D joints to a hand: what 21 points in a picture already say of pose and shape (ours, for the open models).
+
+The hand begins at rest and is turned a few times. Before each turn it is laid over the 2D joints, and the perceptron is told how far each
+joint is off and by how much each rotation alone would mend that, as regressors with feedback are (Carreira et al., "Human Pose Estimation
+with Iterative Error Feedback", CVPR 2016; learned descent: Song et al., ECCV 2020). What the prior makes of it is learned.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from occhand.hand.skeleton import MANO_JOINT_NAMES, NUM_BETAS
+from occhand.geometry.rotation import sixd_to_matrix
+from occhand.hand.hand_layer import HandLayer, PosedSkeleton
+from occhand.hand.skeleton import MANO_JOINT_NAMES, MOVED_JOINTS, NUM_BETAS
 from occhand.models.config import ModelConfig
 from occhand.models.hourglass import NUM_JOINTS, Heatmaps
+from occhand.models.precision import full_precision
 
+NUM_ROTATIONS = len(MANO_JOINT_NAMES)
 _STRETCH = 4.0
 """Brings 2D joints, which fill the middle of the crop, to about -1..1."""
 _SHARPEST = 0.02
 """Of a heat map, in sides of the crop; finer differences say nothing."""
+_FAR = 0.3
+"""Sides of the crop; a joint that is off by more tells no more."""
+_SLACK = 2e-4
+"""Square metres per joint: a rotation whose joints all lie on its axis, seen along it, is asked for nothing."""
+_HIDDEN_WEIGHT = 0.13
+"""Of a given joint that is surely hidden: detectors err there two to three times as far."""
+_SCALES = (1.0, 20.0)
+"""Sides of the crop per metre; a hand that fills the crop has about 5."""
 
 
 class Evidence2D(NamedTuple):
@@ -27,46 +45,150 @@ class Evidence2D(NamedTuple):
     """Standard deviation of its heat maps along x and y."""
     given: Float[Tensor, "B 21 2"] | None
     """NaN where a joint is not known; None for networks that take none."""
+    seen: Float[Tensor, "B 21"] | None = None
+    """Logits of how likely nothing hides each joint: given joints that are hidden deserve less trust. None: nothing is said."""
+
+    def own_numbers(self) -> Float[Tensor, "B 84"]:
+        """What the network saw itself, each number about -1..1."""
+        return torch.cat([_STRETCH * (self.joints_crop - 0.5), torch.log(self.spread + _SHARPEST) + 3.0], dim=-1).flatten(1)
 
 
 class LiftedHand(NamedTuple):
     """What the 2D joints say, before the picture corrects it."""
 
-    sixd: Float[Tensor, "B 16 6"]
-    """Joint rotations, as `sixd_to_matrix` takes them."""
+    rotations: Float[Tensor, "B 16 3 3"]
+    """Of each MANO joint relative to its parent."""
     betas: Float[Tensor, "B 10"]
     hidden: Float[Tensor, "B width"]
     """What led to them."""
 
 
 class Lifter(nn.Module):
-    """A residual perceptron."""
+    """A residual perceptron with feedback."""
+
+    moved: Tensor
 
     def __init__(self, config: ModelConfig, takes_joints: bool) -> None:
         super().__init__()
         width, self.takes_joints = config.lifter_width, takes_joints
-        numbers = NUM_JOINTS * (7 if takes_joints else 4)
-        self.enter = nn.Linear(numbers, width)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
-            for _ in range(config.lifter_blocks)
-        )
+        sources = 2 if takes_joints else 1
+        self.enter = nn.Linear(NUM_JOINTS * (8 if takes_joints else 5), width)
+        self.steps = nn.ModuleList(LifterStep(width, _feedback_numbers(sources)) for _ in range(config.lifter_steps))
+        self.register_buffer("moved", torch.tensor(MOVED_JOINTS, dtype=torch.float32), persistent=False)
+
+    def forward(self, evidence: Evidence2D, hand: HandLayer) -> LiftedHand:
+        """The hand behind the 2D joints."""
+        *_, lifted = self.every_step(evidence, hand)
+        return lifted
+
+    def every_step(self, evidence: Evidence2D, hand: HandLayer) -> Iterator[LiftedHand]:
+        """The hand after each turn, for a loss on all of them."""
+        x = self.enter(self._numbers(evidence))
+        rotations = torch.eye(3).to(evidence.joints_crop).expand(x.shape[0], NUM_ROTATIONS, 3, 3)
+        betas = rotations.new_zeros(x.shape[0], NUM_BETAS)
+        for step in self.steps:
+            with full_precision(x):
+                feedback = self._feedback(evidence, hand.skeleton(rotations.detach(), betas.detach()), betas.detach())
+            x, turn, change, hidden = step(x, feedback)
+            with full_precision(x):
+                rotations, betas = rotations @ sixd_to_matrix(turn.to(rotations).unflatten(1, (-1, 6))), betas + change.to(betas)
+            yield LiftedHand(rotations, betas, hidden)
+
+    def _numbers(self, evidence: Evidence2D) -> Float[Tensor, "B numbers"]:
+        numbers = [evidence.own_numbers(), _seen(evidence) / 4]
+        if evidence.given is not None:
+            known = _is_known(evidence.given)
+            numbers += [(_STRETCH * (torch.where(known, evidence.given, 0.5) - 0.5)).flatten(1), known.flatten(1).to(numbers[0])]
+        return torch.cat(numbers, dim=1)
+
+    def _feedback(self, evidence: Evidence2D, skeleton: PosedSkeleton, betas: Float[Tensor, "B 10"]) -> Float[Tensor, "B numbers"]:
+        """Where the hand so far is, how far the 2D joints are from it, and how far each of its joints would turn to meet them."""
+        own = evidence.joints_crop.detach()
+        sharpness = _SHARPEST / (evidence.spread.detach().mean(-1, keepdim=True) + _SHARPEST)
+        sources = [(own, torch.ones_like(sharpness))]
+        laid_over, trust = own, sharpness
+        if evidence.given is not None:
+            known = _is_known(evidence.given)
+            given = torch.where(known, evidence.given, own)
+            weight = known * (_HIDDEN_WEIGHT + (1 - _HIDDEN_WEIGHT) * torch.sigmoid(_seen(evidence)[..., None]))
+            sources.append((given, weight))
+            laid_over, trust = given, torch.where(known, weight, sharpness)
+        centred = skeleton.centred()
+        laid = _lay_over(centred.joints, laid_over, trust)
+        numbers = [10 * centred.joints.flatten(1), skeleton.rotations[:, 0].flatten(1), betas, laid.scale / 5, laid.shift - 0.5]
+        for points, weight in sources:
+            off = ((points - laid.points) * (weight > 0)).clamp(-_FAR, _FAR)
+            numbers += [8 * off.flatten(1), 2 * self._asked_turns(centred, off / laid.scale[..., None], weight).flatten(1)]
+        return torch.cat(numbers, dim=1)
+
+    def _asked_turns(
+        self, skeleton: PosedSkeleton, off: Float[Tensor, "B 21 2"], weight: Float[Tensor, "B 21 1"]
+    ) -> Float[Tensor, "B 16 3"]:
+        """Rotation vector of each joint in its own frame, radians, that alone would bring the joints beyond it nearest to where they
+        should be: as torque over moment of inertia, in the picture's plane.
+
+        Args:
+            skeleton: The hand so far, metres.
+            off: How far each joint should move in the picture's plane, metres.
+            weight: How much each joint counts.
+        """
+        counts = self.moved * weight.mT
+        x, y, z = (skeleton.joints[:, None] - skeleton.centres[:, :, None]).unbind(-1)
+        along_x, along_y = off[:, None].unbind(-1)
+        torque = (counts[..., None] * torch.stack([-z * along_y, z * along_x, x * along_y - y * along_x], dim=-1)).sum(2)
+        inertia = (counts * (x.square() + y.square()) + _SLACK * self.moved).sum(-1)  # OpenVINO 2026.4 adds a constant after a sum wrongly
+        return (skeleton.rotations.mT @ (torque / inertia[..., None])[..., None]).squeeze(-1)
+
+
+class LifterStep(nn.Module):
+    """Listens to the feedback, thinks, and says how to turn the hand."""
+
+    def __init__(self, width: int, numbers: int) -> None:
+        super().__init__()
+        self.listen = nn.Linear(numbers, width)
+        self.block = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
         self.leave = nn.LayerNorm(width)
-        self.pose = nn.Linear(width, 6 * len(MANO_JOINT_NAMES))
+        self.pose = nn.Linear(width, 6 * NUM_ROTATIONS)
         self.shape = nn.Linear(width, NUM_BETAS)
 
-    def forward(self, evidence: Evidence2D) -> LiftedHand:
-        """The hand behind the 2D joints."""
-        numbers = [_STRETCH * (evidence.joints_crop - 0.5), torch.log(evidence.spread + _SHARPEST) + 3.0]
-        if self.takes_joints and evidence.given is not None:
-            known = evidence.given.isfinite().all(-1, keepdim=True)
-            centred = torch.where(known, _STRETCH * (evidence.given - 0.5), 0.0)
-            numbers += [centred, known.to(centred)]
-        x = self.enter(torch.cat(numbers, dim=-1).flatten(1))
-        for block in self.blocks:
-            x = x + block(x)
+    def forward(
+        self, x: Float[Tensor, "B width"], feedback: Float[Tensor, "B numbers"]
+    ) -> tuple[Float[Tensor, "B width"], Float[Tensor, "B 96"], Float[Tensor, "B 10"], Float[Tensor, "B width"]]:
+        """The next state, six numbers per rotation, a change of shape, and what they were read from."""
+        x = x + self.listen(feedback)
+        x = x + self.block(x)
         hidden = self.leave(x)
-        return LiftedHand(self.pose(hidden).unflatten(1, (-1, 6)), self.shape(hidden), hidden)
+        return x, self.pose(hidden), self.shape(hidden), hidden
+
+
+class _Laid(NamedTuple):
+    points: Float[Tensor, "B 21 2"]
+    scale: Float[Tensor, "B 1"]
+    """Sides of the crop per metre."""
+    shift: Float[Tensor, "B 2"]
+
+
+def _lay_over(joints: Float[Tensor, "B 21 3"], points: Float[Tensor, "B 21 2"], weights: Float[Tensor, "B 21 1"]) -> _Laid:
+    """Joints over points by weak perspective: the weighted least squares of scale and shift."""
+    total = weights.sum(1, keepdim=True)
+    middle, target = ((weights * part).sum(1, keepdim=True) / total for part in (joints[..., :2], points))
+    flat, aim = joints[..., :2] - middle, points - target
+    scale = (weights * flat * aim).sum((1, 2)) / (weights * flat.square()).sum((1, 2)).clamp_min(1e-8)
+    scale = scale.clamp(*_SCALES)[:, None]
+    return _Laid(scale[..., None] * flat + target, scale, target[:, 0])
+
+
+def _seen(evidence: Evidence2D) -> Float[Tensor, "B 21"]:
+    return torch.zeros_like(evidence.joints_crop[..., 0]) if evidence.seen is None else evidence.seen.detach().clamp(-6, 6)
+
+
+def _is_known(given: Float[Tensor, "B 21 2"]) -> Bool[Tensor, "B 21 1"]:
+    return given.isfinite().all(-1, keepdim=True)
+
+
+def _feedback_numbers(sources: int) -> int:
+    """Joints, the wrist's rotation, shape, scale and shift; per source of 2D joints what is off and the turns asked for."""
+    return 3 * NUM_JOINTS + 9 + NUM_BETAS + 3 + sources * (2 * NUM_JOINTS + 3 * NUM_ROTATIONS)
 
 
 def heatmap_evidence(heatmaps: Heatmaps, given: Float[Tensor, "B 21 2"] | None) -> Evidence2D:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,15 +9,14 @@ from torch.nn.functional import max_pool2d
 
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, sixd_to_matrix
 from occhand.hand.hand_layer import HandLayer
-from occhand.hand.skeleton import HOUSE_FROM_HO3D, MANO_JOINT_NAMES, NUM_BETAS
+from occhand.hand.skeleton import HOUSE_FROM_HO3D, NUM_BETAS
 from occhand.models.backbone import NEGATIVE_SLOPE
 from occhand.models.config import HandGCATConfig, ModelConfig
 from occhand.models.hourglass import NUM_JOINTS, HeatmapHead, Heatmaps, PreActivation
-from occhand.models.joint_heads import JointHeads
-from occhand.models.lifter import LiftedHand, Lifter, heatmap_evidence
+from occhand.models.joint_heads import JointHead, SigmaHead
+from occhand.models.lifter import NUM_ROTATIONS, LiftedHand, Lifter, heatmap_evidence
+from occhand.models.precision import full_precision
 from occhand.types import ModelOutput
-
-NUM_ROTATIONS = len(MANO_JOINT_NAMES)
 
 
 class Regressor(nn.Module):
@@ -28,6 +25,7 @@ class Regressor(nn.Module):
     def __init__(self, config: ModelConfig, hand: HandLayer) -> None:
         super().__init__()
         self.heatmap_head = HeatmapHead(config)
+        self.sight = JointHead(config, numbers_known=4 * NUM_JOINTS) if config.joint_heads else None
         self.lifter = None if config.lifter == "none" else Lifter(config, takes_joints=isinstance(config, HandGCATConfig))
         self.encoder = Encoder(config)
         self.mano_head = ManoHead(config, hand)
@@ -35,11 +33,15 @@ class Regressor(nn.Module):
     def forward(self, features: Float[Tensor, "B C h w"], joints_crop: Float[Tensor, "B 21 2"] | None = None) -> ModelOutput:
         """The hand seen in a feature map; `joints_crop` are the 2D joints that the network was given, for a lifter."""
         heatmaps = self.heatmap_head(features)
-        lifted = None
-        if self.lifter is not None:
-            with full_precision(features):
-                lifted = self.lifter(heatmap_evidence(heatmaps, joints_crop))
-        return self.mano_head(self.encoder(features, heatmaps), heatmaps, lifted)
+        if self.sight is None and self.lifter is None:
+            return self.mano_head(self.encoder(features, heatmaps), heatmaps)
+        with full_precision(features):
+            evidence = heatmap_evidence(heatmaps, joints_crop)
+            if self.sight is not None:
+                evidence = evidence._replace(seen=self.sight(heatmaps, evidence.own_numbers()))
+            lifted = None if self.lifter is None else self.lifter(evidence, self.mano_head.hand)
+        output = self.mano_head(self.encoder(features, heatmaps), heatmaps, lifted)
+        return output if evidence.seen is None else output._replace(joint_visibility=torch.sigmoid(evidence.seen))
 
 
 class Encoder(nn.Module):
@@ -84,7 +86,7 @@ class ManoHead(nn.Module):
         )
         self.pose = nn.Linear(narrow, NUM_ROTATIONS * config.rotation_numbers)
         self.shape = nn.Linear(narrow, NUM_BETAS)
-        self.joint_heads = JointHeads(config) if config.joint_heads else None
+        self.sigma = SigmaHead(config) if config.joint_heads else None
         self.pose_output, self.flat_hand_mean, self.joints_from = config.pose_output, config.flat_hand_mean, config.joints_from
         self.hand = hand
 
@@ -93,20 +95,18 @@ class ManoHead(nn.Module):
         encoded = self.norm(encoded)
         hidden = self.hidden(encoded if lifted is None else torch.cat([encoded, lifted.hidden.to(encoded)], dim=1))
         numbers, betas = self.pose(hidden), self.shape(hidden)
-        reports = None if self.joint_heads is None else self.joint_heads(heatmaps, hidden)
+        sigma = None if self.sigma is None else self.sigma(heatmaps, hidden)
         with full_precision(encoded):
             dtype = self.pose.weight.dtype
             output = self._pose_hand(numbers.to(dtype).unflatten(1, (NUM_ROTATIONS, -1)), betas.to(dtype), heatmaps, lifted)
-        if reports is None:
-            return output
-        return output._replace(joint_sigma=reports.sigma.to(dtype), joint_visibility=reports.visibility.to(dtype))
+        return output if sigma is None else output._replace(joint_sigma=sigma.to(dtype))
 
     def _pose_hand(
         self, raw: Float[Tensor, "B 16 numbers"], betas: Float[Tensor, "B 10"], heatmaps: Heatmaps, lifted: LiftedHand | None
     ) -> ModelOutput:
         if lifted is not None:
             # Added to the six numbers, a correction would do less the longer they have grown; a rotation turns by what it says.
-            rotations = sixd_to_matrix(lifted.sixd) @ sixd_to_matrix(raw)
+            rotations = lifted.rotations @ sixd_to_matrix(raw)
             pose, betas = matrix_to_axis_angle(rotations).flatten(1), lifted.betas + betas
         elif self.pose_output == "rotation_6d":
             rotations = sixd_to_matrix(raw)
@@ -130,10 +130,3 @@ class ManoHead(nn.Module):
     def _regressed_joints(self, vertices: Float[Tensor, "B V 3"]) -> Float[Tensor, "B 21 3"]:
         tips = vertices[:, list(self.hand.tip_ids)]
         return torch.cat([self.hand.J_regressor @ vertices, tips], dim=1)[:, list(HOUSE_FROM_HO3D)]
-
-
-def full_precision(features: Tensor) -> AbstractContextManager[object]:
-    """Leave autocast, if it is on: bf16 has steps of a millimetre or two at the length of a hand."""
-    kind = features.device.type
-    is_on = kind != "meta" and torch.is_autocast_enabled(kind)
-    return torch.autocast(kind, enabled=False) if is_on else nullcontext()

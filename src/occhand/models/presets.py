@@ -71,7 +71,7 @@ _SMALL: dict[str, Any] = {
     "encoder_channels": 64,
     "encoder_levels": 3,
     "head_widths": (512, 256),
-    "lifter": "residual_mlp",
+    "lifter": "feedback",
     "joint_heads": True,
     "initialisation": "rest_pose",
     "embedding_std": 0.02,

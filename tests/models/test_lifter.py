@@ -1,0 +1,79 @@
+"""What the lifter is told between its steps."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from occhand.geometry.rotation import axis_angle_to_matrix
+from occhand.models.lifter import Evidence2D, Lifter
+from occhand.models.presets import PRESETS
+
+SCALE, SHIFT = 5.0, torch.tensor([0.48, 0.53])
+
+
+@pytest.fixture(scope="module")
+def lifter():
+    torch.manual_seed(0)
+    return Lifter(replace(PRESETS["handgcat-open-s"].config, lifter_width=32), takes_joints=True)
+
+
+@pytest.fixture(scope="module")
+def posed(open_hand):
+    generator = torch.Generator().manual_seed(0)
+    rotations = axis_angle_to_matrix(0.4 * torch.randn(6, 16, 3, generator=generator))
+    betas = torch.randn(6, 10, generator=generator)
+    return rotations, betas, open_hand.skeleton(rotations, betas).centred()
+
+
+def in_crop(joints):
+    return SCALE * joints[..., :2] + SHIFT
+
+
+def feedback(lifter, posed, given, seen=None):
+    evidence = Evidence2D(in_crop(posed[2].joints), torch.full((6, 21, 2), 0.1), given, seen)
+    parts = lifter._feedback(evidence, posed[2], posed[1]).split([63, 9, 10, 1, 2, 42, 48, 42, 48], dim=1)
+    return dict(zip(("joints", "wrist", "betas", "scale", "shift", "own", "own_turns", "given", "given_turns"), parts, strict=True))
+
+
+def test_a_hand_that_fits_is_asked_for_nothing(lifter, posed):
+    said = feedback(lifter, posed, in_crop(posed[2].joints))
+    torch.testing.assert_close(5 * said["scale"], torch.full((6, 1), SCALE), atol=1e-4, rtol=0)
+    torch.testing.assert_close(said["shift"] + 0.5, SHIFT.expand(6, 2), atol=1e-5, rtol=0)
+    assert max(said[name].abs().max() for name in ("own", "own_turns", "given", "given_turns")) < 1e-3
+
+
+def test_joints_that_are_not_known_ask_for_nothing(lifter, posed):
+    given = in_crop(posed[2].joints).clone()
+    given[:, 8] = torch.nan
+    said = feedback(lifter, posed, given)
+    assert all(part.isfinite().all() for part in said.values())
+    assert said["given"].abs().max() < 1e-3
+
+
+def test_hidden_joints_ask_for_less(lifter, posed):
+    given = in_crop(posed[2].joints).clone()
+    given[:, 8] += 0.03
+    asked = []
+    for seen in (-6.0, 6.0):
+        logits = torch.full((6, 21), 6.0)
+        logits[:, 8] = seen
+        asked.append(feedback(lifter, posed, given, logits)["given_turns"].norm(dim=1))
+    assert (asked[0] < 0.6 * asked[1]).all()
+
+
+@pytest.mark.parametrize("joint", [0, 1, 3, 15])
+def test_the_asked_turn_points_where_the_error_falls(lifter, posed, open_hand, joint):
+    """Against finite differences: the gradient of the squared error by a turn of the joint, in its own frame."""
+    rotations, betas, skeleton = posed
+    aim = skeleton.joints[..., :2] + 0.004 * torch.randn(6, 21, 2, generator=torch.Generator().manual_seed(1))
+    asked = lifter._asked_turns(skeleton, aim - skeleton.joints[..., :2], torch.ones(6, 21, 1))[:, joint]
+    centre = skeleton.centres[:, :1] - open_hand.skeleton(rotations, betas).centres[:, :1]
+    turn = torch.zeros(6, 3, requires_grad=True)
+    turned = rotations.clone()
+    turned[:, joint] = rotations[:, joint] @ axis_angle_to_matrix(turn)
+    error = (open_hand.skeleton(turned, betas).joints + centre)[..., :2] - aim
+    error.square().sum().backward()
+    torch.testing.assert_close(normalize(asked, dim=-1), normalize(-turn.grad, dim=-1), atol=1e-3, rtol=0)
+    assert asked.norm(dim=-1).max() < 1
