@@ -19,15 +19,17 @@ K = np.array([[600.0, 0.0, 319.5], [0.0, 600.0, 239.5], [0.0, 0.0, 1.0]])
 
 @pytest.fixture(scope="module")
 def networks():
-    """Small networks with weights large enough for their outputs to depend on the picture."""
+    """Small networks with weights large enough for their outputs to depend on the picture. The lifter keeps its small turns (large ones
+    let rounding grow from step to step) but for the last, which makes a hand of some pose."""
     made = {}
     for name in ("handoccnet-open-s", "handgcat-open-s"):
         torch.manual_seed(0)
         model = create_model(name)
         with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.ndim > 1:
+            for key, parameter in model.named_parameters():
+                if parameter.ndim > 1 and not key.startswith("regressor.lifter.steps"):
                     torch.nn.init.xavier_normal_(parameter.flatten(1))
+            torch.nn.init.xavier_normal_(model.regressor.lifter.steps[-1].pose.weight)
         made[name] = model.eval()
     return made
 
@@ -49,8 +51,8 @@ def test_handoccnet_needs_only_a_box_and_its_own_joints_place_it(networks, files
     (hand,) = predictor(example_image, boxes=example_hand.bbox_xyxy[None], sides=["right"], K=K)
     assert (hand.keypoint_source, hand.estimator) == ("handoccnet", "HandOccNet, placed by its own 2D joints")
     output = networks["handoccnet-open-s"](predictor.estimator._prepare([view(example_image, example_hand)])[0])
-    np.testing.assert_allclose(hand.vertices - hand.translation, output.vertices[0].detach().numpy(), atol=1e-5)
-    np.testing.assert_allclose(hand.betas, output.betas[0].detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(hand.vertices - hand.translation, output.vertices[0].detach().numpy(), atol=1e-4)
+    np.testing.assert_allclose(hand.betas, output.betas[0].detach().numpy(), atol=1e-3)
 
 
 def test_a_hand_is_refined_by_joints_that_are_not_the_networks_own(networks, example_image, example_hand):
@@ -73,8 +75,8 @@ def test_by_default_hands_with_joints_and_without_go_to_different_networks(netwo
     assert opened == []  # the second network is loaded at the first need
     both = estimator([bare, known, bare])
     assert opened == [1]
-    torch.testing.assert_close(both.joints[1:2], alone.joints)
-    torch.testing.assert_close(both.joints[:1], occnet([bare]).joints)
+    torch.testing.assert_close(both.joints[1:2], alone.joints, atol=1e-4, rtol=0)
+    torch.testing.assert_close(both.joints[:1], occnet([bare]).joints, atol=1e-4, rtol=0)
     torch.testing.assert_close(both.joint_sigma[2:], occnet([bare]).joint_sigma)
     assert [points.source for points in both.keypoints] == ["handoccnet", "file", "handoccnet"]
     assert both.descriptions == [

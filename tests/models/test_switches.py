@@ -78,6 +78,10 @@ def filled(config, hand):
         generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
         fan_in = p[0].numel() if p.ndim > 1 else 4
         p.copy_(torch.randn(p.shape, generator=generator) / fan_in**0.5 + (p.ndim == 1 and name.endswith("weight")))
+    for step in model.regressor.lifter.steps if model.regressor.lifter else ():
+        # As trained, its steps turn the hand by some degrees; large turns would let rounding grow from each step to the next.
+        step.pose.weight.mul_(0.05)
+        step.pose.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).repeat(16))
     return model
 
 
