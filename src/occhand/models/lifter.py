@@ -179,7 +179,8 @@ def _lay_over(joints: Float[Tensor, "B 21 3"], points: Float[Tensor, "B 21 2"], 
 
 
 def _seen(evidence: Evidence2D) -> Float[Tensor, "B 21"]:
-    return torch.zeros_like(evidence.joints_crop[..., 0]) if evidence.seen is None else evidence.seen.detach().clamp(-6, 6)
+    # Bounds are floats: with whole numbers OpenVINO does not load the graph.
+    return torch.zeros_like(evidence.joints_crop[..., 0]) if evidence.seen is None else evidence.seen.detach().clamp(-6.0, 6.0)
 
 
 def _is_known(given: Float[Tensor, "B 21 2"]) -> Bool[Tensor, "B 21 1"]:
