@@ -145,7 +145,7 @@ class OpenLoss:
                 joints = hand.skeleton(lifted.rotations, lifted.betas).joints
                 terms = skeleton_terms(joints, lifted.rotations, lifted.betas, true_joints, truth, sets)
             losses.append(torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum())
-        return losses[-1] + _EARLY * torch.stack(losses[:-1]).sum()
+        return torch.stack([*(_EARLY * loss for loss in losses[:-1]), losses[-1]]).sum()
 
 
 def hand_terms(output: ModelOutput, crop: TrainingCrop, hand: HandLayer) -> dict[str, Float[Tensor, ""]]:

@@ -49,9 +49,8 @@ def _shrink(module: nn.Module) -> None:
 def _start_at_rest(head: ManoHead | LifterStep) -> None:
     """Small outputs around the rest pose and the mean shape."""
     for output in (head.pose, head.shape):
-        nn.init.normal_(
-            output.weight, std=0.0005 if isinstance(head, LifterStep) else 0.005
-        )  # the lifter has several steps, and longer vectors before them
+        # The lifter has several steps, and longer vectors before them.
+        nn.init.normal_(output.weight, std=0.0005 if isinstance(head, LifterStep) else 0.005)
         nn.init.zeros_(output.bias)
     if isinstance(head, LifterStep) or head.pose_output == "rotation_6d":
         head.pose.bias.copy_(torch.tensor(_REST_POSE_6D).repeat(head.pose.out_features // 6))
