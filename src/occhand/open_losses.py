@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from occhand.data.transforms import TrainingCrop
 from occhand.geometry.camera import project
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, sixd_to_matrix
 from occhand.hand.hand_layer import HandLayer
+from occhand.hand.skeleton import FINGERS
+from occhand.models.joint_heads import TYPICAL_DEPTH, Sight
 from occhand.models.lifter import Evidence2D, Lifter
 from occhand.models.precision import full_precision
 from occhand.types import ModelInput, ModelOutput
@@ -32,6 +35,14 @@ _NO_PICTURE = 0.35
 """Share of joint sets whose own joints are the given ones, and of which it is not known what is seen."""
 _ACUITY = (1.0, 3.5)
 """How many deviations lie between what is said of seen joints and of hidden ones."""
+_DEPTH_LEVELS, _NO_DEPTH = (0.003, 0.03), 0.15
+"""Metres: deviations that the depths of seen joints are drawn with, evenly in the logarithm, and that of pictures that are not there."""
+_DEPTH_FACTOR = (1.0, 2.5)
+"""Of the deviation, for hidden joints."""
+_LEVER = 0.06
+"""Metres: half a hand. Depths that are off are off by a whole hand's tilt, too."""
+_MEAN_ABSOLUTE = (2 / math.pi) ** 0.5
+"""Of a normal number, in standard deviations."""
 _ANY_TURN, _TURN = 0.5, (0.3, 0.3, 0.6)
 """Share of joint sets that are turned any way; deviation of the others' turns about the camera's axes, radians."""
 _NEAREST = 0.05
@@ -53,12 +64,14 @@ class OpenWeights:
     betas: float = 0.02
     joints_crop: float = 5.0
     """Parts of the crop."""
-    reprojection: float = 2.0
+    reprojection: float = 3.0
     """Hand boxes; of the joints in 3D, with the wrist where it is."""
     heatmaps: float = 0.1
     """Cross entropy: the expected place alone teaches the image branch too slowly."""
-    visibility: float = 0.15
+    visibility: float = 0.3
     """Cross entropy."""
+    depth: float = 0.1
+    """Negative log likelihood of the joints' depths as the picture shows them."""
     sigma: float = 0.02
     """Negative log likelihood of the joints' errors, which it leaves as they are."""
     lifter: float = 1.0
@@ -77,6 +90,7 @@ class OpenLosses(NamedTuple):
     joints_crop: Float[Tensor, ""]
     heatmaps: Float[Tensor, ""]
     visibility: Float[Tensor, ""]
+    depth: Float[Tensor, ""]
     sigma: Float[Tensor, ""]
     lifter: Float[Tensor, ""]
 
@@ -121,13 +135,14 @@ class OpenLoss:
         with full_precision(image):
             posed = hand_terms(output, crop, model.hand)
             heatmaps, visibility = _picture_terms(output, crop, has_picture)
-            sigma = _sigma_term(output, crop)
+            depth, sigma = _depth_term(output, crop), _sigma_term(output, crop)
             joints_crop = (output.joints_crop - crop.joints_crop).abs().clamp(max=0.3).mean()
         return OpenLosses(
             **{name: getattr(w, name) * term for name, term in posed.items()},
             joints_crop=w.joints_crop * joints_crop,
             heatmaps=w.heatmaps * heatmaps,
             visibility=w.visibility * visibility,
+            depth=w.depth * depth,
             sigma=w.sigma * sigma,
             lifter=w.lifter * self.lifter_term(lifter, crop, model.hand, generator),
         )
@@ -208,6 +223,20 @@ def target_heatmaps(joints_crop: Float[Tensor, "B 21 2"], size: int) -> tuple[Fl
     return target / target.sum(-1, keepdim=True).clamp_min(1e-9), is_inside
 
 
+def _depth_term(output: ModelOutput, crop: TrainingCrop) -> Float[Tensor, ""]:
+    """An exponential law, as for sigma; it moves the depths as well."""
+    if output.joint_depth is None or output.joint_depth_sigma is None:
+        return output.joints.new_zeros(())
+    error = (output.joint_depth - depths(crop)).abs() / _MEAN_ABSOLUTE
+    return (torch.log(output.joint_depth_sigma / TYPICAL_DEPTH) + error / output.joint_depth_sigma).mean()
+
+
+def depths(crop: TrainingCrop) -> Float[Tensor, "B 21"]:
+    """Of the joints along z, from their mean, metres."""
+    z = crop.joints_cam[..., 2]
+    return z - z.mean(1, keepdim=True)
+
+
 def _sigma_term(output: ModelOutput, crop: TrainingCrop) -> Float[Tensor, ""]:
     """An exponential law for the distance, so that single bad joints do not decide; its mean is what sigma follows."""
     if output.joint_sigma is None:
@@ -265,16 +294,40 @@ def drawn_evidence(crop: TrainingCrop, takes_joints: bool, generator: torch.Gene
     spread = (_SPREAD**2 + (error * torch.exp(0.4 * torch.randn(joints.shape, generator=generator))).square()).sqrt()
     acuity = _ACUITY[0] + (_ACUITY[1] - _ACUITY[0]) * torch.rand(len(joints), 1, generator=generator)
     seen = acuity * ((cpu.joints_visible.float() - 0.5) * acuity + torch.randn(joints.shape[:2], generator=generator))
-    parts = [joints, spread, seen]
+    has_picture = torch.ones(len(joints), 1, dtype=torch.bool)
+    given = None
     if takes_joints:
         given = DetectorErrors()(cpu, generator)
-        has_picture = torch.rand(len(given), 1, 1, generator=generator) > _NO_PICTURE
-        is_own = has_picture | ~given.isfinite()
+        has_picture = torch.rand(len(given), 1, generator=generator) > _NO_PICTURE
+        is_own = has_picture[..., None] | ~given.isfinite()
         joints = torch.where(is_own, joints, given).clamp(0, 1)
         spread = torch.where(is_own, spread, _SPREAD * torch.exp(0.15 * torch.randn(joints.shape, generator=generator)))
-        parts = [joints, spread, torch.where(has_picture[..., 0], seen, 0.1 * seen), given]
-    joints, spread, seen, *rest = (part.to(crop.joints_crop) for part in parts)
-    return Evidence2D(joints, spread, rest[0] if rest else None, seen)
+        seen = torch.where(has_picture, seen, 0.1 * seen)
+    sight = Sight(seen, *_drawn_depths(cpu._replace(joints_cam=crop.joints_cam.cpu()), has_picture, generator))
+    like = crop.joints_crop
+    evidence = Evidence2D(joints.to(like), spread.to(like), None if given is None else given.to(like))
+    return evidence._replace(sight=Sight(*(part.to(like) for part in sight)))
+
+
+def _drawn_depths(
+    crop: TrainingCrop, has_picture: Bool[Tensor, "B 1"], generator: torch.Generator
+) -> tuple[Float[Tensor, "B 21"], Float[Tensor, "B 21"]]:
+    """Depths as a head could give them, and how far off it would say they are: the less it sees, the nearer to the mean it stays."""
+    count, (low, high) = len(has_picture), map(math.log, _DEPTH_LEVELS)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(count, *shape, generator=generator)
+
+    level = torch.exp(low + (high - low) * torch.rand(count, 1, generator=generator))
+    factor = _DEPTH_FACTOR[0] + (_DEPTH_FACTOR[1] - _DEPTH_FACTOR[0]) * torch.rand(count, 1, generator=generator)
+    sigma = torch.where(has_picture, level * torch.where(crop.joints_visible, 1.0, factor), _NO_DEPTH)
+    place = crop.joints_cam[..., :2] - crop.joints_cam[..., :2].mean(1, keepdim=True)
+    tilt = (place @ normal(2, 1)).squeeze(-1) / _LEVER
+    along = normal(len(FINGERS), 1) * torch.arange(1, 5) / 4
+    off = 0.6 * (normal(21) + tilt + torch.cat([torch.zeros(count, 1), along.flatten(1)], dim=1))
+    trust = TYPICAL_DEPTH**2 / (TYPICAL_DEPTH**2 + sigma.square())
+    said = sigma * trust.sqrt() * torch.exp(0.2 * normal(21))
+    return trust * (depths(crop) + sigma * off), said.clamp(TYPICAL_DEPTH * math.exp(-4.0), TYPICAL_DEPTH * math.exp(2.0))
 
 
 def _typical(error: Float[Tensor, "B 21"], seen: Bool[Tensor, "B 21"]) -> Float[Tensor, "B 21"]:

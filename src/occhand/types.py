@@ -146,6 +146,11 @@ class ModelOutput(NamedTuple):
     for networks that do not say."""
     joint_visibility: Float[Tensor, "B 21"] | None = None
     """Probability that nothing hides the joint, 0..1. None for networks that do not say."""
+    joint_depth: Float[Tensor, "B 21"] | None = None
+    """How deep the picture itself shows each joint: along z from the mean of the 21, metres; evidence for the hand, whose own joints may
+    differ. None for networks that do not say."""
+    joint_depth_sigma: Float[Tensor, "B 21"] | None = None
+    """Standard deviation of that, metres."""
 
 
 class ModelTarget(NamedTuple):

@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import normalize
 
 from occhand.geometry.rotation import axis_angle_to_matrix
+from occhand.models.joint_heads import Sight
 from occhand.models.lifter import Evidence2D, Lifter
 from occhand.models.presets import PRESETS
 
@@ -31,17 +32,20 @@ def in_crop(joints):
     return SCALE * joints[..., :2] + SHIFT
 
 
-def feedback(lifter, posed, given, seen=None):
-    evidence = Evidence2D(in_crop(posed[2].joints), torch.full((6, 21, 2), 0.1), given, seen)
-    parts = lifter._feedback(evidence, posed[2], posed[1]).split([63, 9, 10, 1, 2, 42, 48, 42, 48], dim=1)
-    return dict(zip(("joints", "wrist", "betas", "scale", "shift", "own", "own_turns", "given", "given_turns"), parts, strict=True))
+def feedback(lifter, posed, given, seen=6.0, depth=None, spread=0.01):
+    depth = posed[2].joints[..., 2] if depth is None else depth
+    sight = Sight(torch.as_tensor(seen).expand(6, 21), depth, torch.full((6, 21), spread))
+    evidence = Evidence2D(in_crop(posed[2].joints), torch.full((6, 21, 2), 0.1), given, sight)
+    parts = lifter._feedback(evidence, posed[2], posed[1]).split([63, 9, 10, 1, 2, 42, 48, 42, 48, 21, 48], dim=1)
+    names = ("joints", "wrist", "betas", "scale", "shift", "own", "own_turns", "given", "given_turns", "depth", "depth_turns")
+    return dict(zip(names, parts, strict=True))
 
 
 def test_a_hand_that_fits_is_asked_for_nothing(lifter, posed):
     said = feedback(lifter, posed, in_crop(posed[2].joints))
     torch.testing.assert_close(5 * said["scale"], torch.full((6, 1), SCALE), atol=1e-4, rtol=0)
     torch.testing.assert_close(said["shift"] + 0.5, SHIFT.expand(6, 2), atol=1e-5, rtol=0)
-    assert max(said[name].abs().max() for name in ("own", "own_turns", "given", "given_turns")) < 1e-3
+    assert max(said[name].abs().max() for name in ("own", "own_turns", "given", "given_turns", "depth", "depth_turns")) < 1e-3
 
 
 def test_joints_that_are_not_known_ask_for_nothing(lifter, posed):
@@ -63,17 +67,28 @@ def test_hidden_joints_ask_for_less(lifter, posed):
     assert (asked[0] < 0.6 * asked[1]).all()
 
 
+def test_a_depth_that_is_hardly_known_asks_for_less(lifter, posed):
+    depth = posed[2].joints[..., 2].clone()
+    depth[:, 8] += 0.02
+    clear, vague = (feedback(lifter, posed, in_crop(posed[2].joints), depth=depth, spread=spread) for spread in (0.003, 0.05))
+    torch.testing.assert_close(clear["depth"][:, 8], torch.full((6,), 20 * 0.02), atol=1e-4, rtol=0)
+    assert (vague["depth_turns"].norm(dim=1) < 0.7 * clear["depth_turns"].norm(dim=1)).all()
+    assert clear["given_turns"].abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("axes", [slice(2), slice(2, 3)], ids=["across", "along"])
 @pytest.mark.parametrize("joint", [0, 1, 3, 15])
-def test_the_asked_turn_points_where_the_error_falls(lifter, posed, open_hand, joint):
+def test_the_asked_turn_points_where_the_error_falls(lifter, posed, open_hand, joint, axes):
     """Against finite differences: the gradient of the squared error by a turn of the joint, in its own frame."""
     rotations, betas, skeleton = posed
-    aim = skeleton.joints[..., :2] + 0.004 * torch.randn(6, 21, 2, generator=torch.Generator().manual_seed(1))
-    asked = lifter._asked_turns(skeleton, aim - skeleton.joints[..., :2], torch.ones(6, 21, 1))[:, joint]
+    off = torch.zeros(6, 21, 3)
+    off[..., axes] = 0.004 * torch.randn(6, 21, 3, generator=torch.Generator().manual_seed(1))[..., axes]
+    asked = lifter._asked_turns(skeleton, off, torch.ones(6, 21, 1))[:, joint]
     centre = skeleton.centres[:, :1] - open_hand.skeleton(rotations, betas).centres[:, :1]
     turn = torch.zeros(6, 3, requires_grad=True)
     turned = rotations.clone()
     turned[:, joint] = rotations[:, joint] @ axis_angle_to_matrix(turn)
-    error = (open_hand.skeleton(turned, betas).joints + centre)[..., :2] - aim
-    error.square().sum().backward()
+    error = open_hand.skeleton(turned, betas).joints + centre - skeleton.joints - off
+    error[..., axes].square().sum().backward()
     torch.testing.assert_close(normalize(asked, dim=-1), normalize(-turn.grad, dim=-1), atol=1e-3, rtol=0)
     assert asked.norm(dim=-1).max() < 1

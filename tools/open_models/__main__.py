@@ -29,6 +29,7 @@ def main() -> None:
         verb.add_argument("--out", type=Path, required=True, help="file for the weights")
         verb.add_argument("--minutes", type=float, required=True, help="length of the run, over all its starts")
         verb.add_argument("--start", type=Path, nargs="*", default=[], help="weights to begin with, the later before the earlier")
+        verb.add_argument("--keep-stem", action="store_true", help="leave the first convolution as it is, for half of a trunk's time")
     verb = verbs.add_parser("calibrate", help="scale the deviations on open-val, write the weights in half precision")
     verb.add_argument("weights", type=Path)
     verb.add_argument("--out", type=Path, required=True)
@@ -46,7 +47,7 @@ def main() -> None:
     if given.verb == "pack":
         print(f"{pack(given.shards, given.out)} hands in {given.out}")
     elif given.verb in STAGES:
-        pretrain(given.verb, given.model, given.data, given.out, given.minutes, given.start)
+        pretrain(given.verb, given.model, given.data, given.out, given.minutes, given.start, given.keep_stem)
     elif given.verb == "calibrate":
         print(calibrate(given.weights, given.out, given.kept))
     elif given.verb == "evaluate":

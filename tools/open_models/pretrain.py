@@ -22,6 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from occhand.data.joint_errors import DetectorErrors
 from occhand.data.paint import Paint
+from occhand.data.transforms import TrainingCrop
 from occhand.files import atomic_path
 from occhand.models.backbone import Trunk
 from occhand.models.checkpoint import load_checkpoint, save_checkpoint
@@ -30,8 +31,9 @@ from occhand.models.fuse import quicken_training
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.hourglass import NUM_JOINTS
+from occhand.models.joint_heads import TYPICAL_DEPTH, SightHead
 from occhand.models.presets import create_model
-from occhand.open_losses import OpenLoss, target_heatmaps
+from occhand.open_losses import OpenLoss, depths, target_heatmaps
 from tools.open_models.packed import PackedHands
 
 STAGES = ("lifter", "trunk", "network")
@@ -39,6 +41,8 @@ _WARM_UP, _CLIP, _LAST_RATE, _DECAY = 100, 1.0, 0.03, 0.999
 _TELL_EVERY, _SAVE_EVERY_S = 100, 90
 """Steps and seconds."""
 _LIFTER_SETS, _NETWORK_SETS = 512, 128
+_PART = 16
+"""Crops that are cut and painted at once; more do not fit a processor's cache."""
 _LIFTER_SHARE = 0.2
 """Of the whole network's learning rate."""
 _MILD, _MILD_UNTIL = 0.5, 0.7
@@ -67,7 +71,14 @@ class Run:
 
 
 def pretrain(
-    stage: str, name: str, data: Path, out: Path, minutes: float, start: Sequence[Path] = (), progress: Callable[[str], None] = print
+    stage: str,
+    name: str,
+    data: Path,
+    out: Path,
+    minutes: float,
+    start: Sequence[Path] = (),
+    keeps_stem: bool = False,
+    progress: Callable[[str], None] = print,
 ) -> None:
     """Train one part of a network, or all of it, and write the whole network. Under torchrun, processes share each step.
 
@@ -78,6 +89,7 @@ def pretrain(
         out: File for the weights; the state of the run lies beside it.
         minutes: Of wall time, over all starts.
         start: Weights to begin with, the later files before the earlier; what fits is taken, the rest drawn.
+        keeps_stem: Leave the ResNet's first convolution and its norm as they are: a step of the trunk takes half the time.
         progress: Told of the loss every 100 steps.
     """
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -87,6 +99,9 @@ def pretrain(
     model = quicken_training(create_model(name).train())
     for path in start:
         take_what_fits(model, load_checkpoint(path))
+    if keeps_stem:
+        for part in (model.trunk.resnet.conv1, model.trunk.resnet.bn1.eval()):
+            part.requires_grad_(False)
     task = {"lifter": _lifter_stage, "trunk": _trunk_stage, "network": _network_stage}[stage](model)
     optimiser = torch.optim.AdamW(_groups(task.part), task.rate, weight_decay=0.01, fused=True)
     learner = Learner(task.part, deepcopy(task.part), optimiser)
@@ -157,7 +172,7 @@ def _groups(part: nn.Module) -> list[dict[str, Any]]:
     """A lifter inside of a network learns slowly: it has met far more hands in its own stage than it meets here."""
     is_slow = {name: name.startswith("regressor.lifter.") for name, _ in part.named_parameters()}
     return [
-        {"params": [p for name, p in part.named_parameters() if is_slow[name] == slow], "share": share}
+        {"params": [p for name, p in part.named_parameters() if is_slow[name] == slow and p.requires_grad], "share": share}
         for slow, share in ((False, 1.0), (True, _LIFTER_SHARE))
     ]
 
@@ -175,42 +190,47 @@ def _lifter_stage(model: HandOccNet | HandGCAT) -> Task:
 
 
 class TrunkJoints(nn.Module):
-    """The trunk with a heat map and a map of visibility per joint straight on its features; these heads are thrown away afterwards."""
+    """The trunk, the network's maps of visibility and depth on it, and heat maps straight on its features, thrown away afterwards."""
 
-    def __init__(self, trunk: Trunk, config: ModelConfig) -> None:
+    def __init__(self, trunk: Trunk, sight: SightHead, config: ModelConfig) -> None:
         super().__init__()
-        self.trunk = trunk
-        self.score, self.seen = (nn.Conv2d(config.channels, NUM_JOINTS, 1) for _ in range(2))
+        self.trunk, self.sight = trunk, sight
+        self.score = nn.Conv2d(config.channels, NUM_JOINTS, 1)
+        nn.init.zeros_(self.score.weight)  # so that a head which knows nothing yet leaves a trained trunk alone
 
-    def forward(self, image: Float[Tensor, "B 3 size size"]) -> tuple[Float[Tensor, "B 21 pixels"], Float[Tensor, "B 21"]]:
-        """Logarithms of the heat maps, and logits of visibility averaged over them."""
+    def forward(
+        self, image: Float[Tensor, "B 3 size size"]
+    ) -> tuple[Float[Tensor, "B 21 pixels"], Float[Tensor, "B 21"], Float[Tensor, "B 21"]]:
+        """Logarithms of the heat maps; logits of visibility and depths under them, the latter in `TYPICAL_DEPTH`."""
         features = self.trunk(image)
         logarithms = self.score(features).flatten(2).float().log_softmax(-1)
-        return logarithms, (logarithms.exp() * self.seen(features).flatten(2).float()).sum(-1)
+        return logarithms, *self.sight.read_maps(features, logarithms.exp().unflatten(2, features.shape[-2:]))
 
 
 def _trunk_stage(model: HandOccNet | HandGCAT) -> Task:
-    network, paint, size, batch = TrunkJoints(model.trunk, model.config), Paint(), model.config.map_size, 32
+    sight, paint, size, batch = model.regressor.sight, Paint(), model.config.map_size, 64
+    assert sight is not None, "the small open models have one"
+    network = TrunkJoints(model.trunk, sight, model.config)
     centres = (torch.arange(size) + 0.5) / size
     places = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1).view(-1, 2)
 
     def loss(hands: PackedHands, generator: torch.Generator, passed: float) -> Tensor:
         mild = _MILD if passed < _MILD_UNTIL else _MILD - (passed - _MILD_UNTIL) * (_MILD - 0.1) / (1 - _MILD_UNTIL)
         is_mild = float(torch.rand((), generator=generator)) < mild
-        crop = hands.draw(batch, model.config.input_size, generator, is_mild)
-        crop = crop if is_mild else paint(crop, generator)
+        parts = [hands.draw(_PART, model.config.input_size, generator, is_mild) for _ in range(batch // _PART)]
+        crop = TrainingCrop(*map(torch.cat, zip(*(part if is_mild else paint(part, generator) for part in parts), strict=True)))
         with torch.autocast("cpu", torch.bfloat16):
-            logarithms, seen = network(crop.image.contiguous(memory_format=torch.channels_last))
+            logarithms, seen, depth = network(crop.image.contiguous(memory_format=torch.channels_last))
         target, is_inside = target_heatmaps(crop.joints_crop, size)
         distance = (logarithms.exp() @ places - crop.joints_crop).norm(dim=-1)
-        per_joint = 5 * distance - (target * logarithms).sum(-1)
+        per_joint = 5 * distance - (target * logarithms).sum(-1) + (depth - depths(crop) / TYPICAL_DEPTH).abs()
         return (per_joint * is_inside).sum() / is_inside.sum() + binary_cross_entropy_with_logits(seen, crop.joints_visible.float())
 
     return Task(network, 1e-3, batch, loss)
 
 
 def _network_stage(model: HandOccNet | HandGCAT) -> Task:
-    loss, errors, batch = OpenLoss(joint_sets=_NETWORK_SETS), DetectorErrors(), 32
+    loss, errors, batch = OpenLoss(joint_sets=_NETWORK_SETS), DetectorErrors(), 64
 
     def value(hands: PackedHands, generator: torch.Generator, passed: float) -> Tensor:
         crop = hands.draw(batch, model.config.input_size, generator)

@@ -76,12 +76,13 @@ class Paint:
         chosen = draw.chosen(self.spectrum)
         if len(chosen) == 0:
             return image
-        spectrum, other = torch.fft.fft2(image[chosen]), torch.fft.fft2(image.roll(1, 0)[chosen])
-        frequency = torch.fft.fftfreq(image.shape[-1], device=image.device).abs()
+        size = image.shape[-1]
+        spectrum, other = torch.fft.rfft2(image[chosen]), torch.fft.rfft2(image.roll(1, 0)[chosen])
+        frequency = torch.fft.fftfreq(size, device=image.device).abs()
         band, share = 0.01 + 0.09 * draw.uniform(len(chosen), 1, 1, 1), 0.1 + 0.7 * draw.uniform(len(chosen), 1, 1, 1)
-        weight = share * (torch.maximum(frequency[:, None], frequency) < band)
+        weight = share * (torch.maximum(frequency[:, None], frequency[: size // 2 + 1]) < band)
         amplitude = (1 - weight) * spectrum.abs() + weight * other.abs()
-        return image.index_copy(0, chosen, torch.fft.ifft2(torch.polar(amplitude, spectrum.angle())).real)
+        return image.index_copy(0, chosen, torch.fft.irfft2(spectrum * (amplitude / spectrum.abs().clamp_min(1e-9)), s=(size, size)))
 
     def _soften(self, image: Float[Tensor, "B 3 size size"], draw: _Draws) -> Float[Tensor, "B 3 size size"]:
         """All chosen crops to the same degree, which changes from batch to batch."""
@@ -100,15 +101,15 @@ class Paint:
             return deviation * draw.normal(B, 1, 1, 1).clamp(-2, 2)
 
         gain = 1 + self.gain * (2 * draw.uniform(B, 3, 1, 1) - 1)
-        image = image.clamp(1e-4, 1) ** spread(self.gamma).exp() * (gain * spread(self.brightness).exp())
-        mean = image.mean((2, 3), keepdim=True)
-        image = mean + (image - mean) * (1 + spread(self.contrast))
+        gamma, gain, contrast = spread(self.gamma).exp(), gain * spread(self.brightness).exp(), 1 + spread(self.contrast)
         saturation = torch.where(draw.uniform(B, 1, 1, 1) < self.grey, 0.0, (1 + spread(self.saturation)).clamp_min(0))
-        grey = image.mean(1, keepdim=True)
-        image = grey + (image - grey) * saturation
         chosen = draw.chosen(self.noise)
         noise = 0.05 * draw.uniform(len(chosen), 1, 1, 1) * draw.normal(len(chosen), *image.shape[1:])
-        return image.index_add(0, chosen, noise).clamp(0, 1)
+
+        image = image.clamp(1e-4, 1).pow_(gamma).mul_(gain)  # in place from here on: memory is what this waits for
+        image = image.lerp_(image.mean((2, 3), keepdim=True), 1 - contrast)
+        image = image.lerp_(image.mean(1, keepdim=True), 1 - saturation)
+        return image.index_add_(0, chosen, noise).clamp_(0, 1)
 
 
 class _Draws:

@@ -25,6 +25,8 @@ _MEANING = {
     "heatmaps": "a distribution over the crop per joint",
     "joint_sigma": "how far off each joint may be",
     "joint_visibility": "how likely each joint is seen, 0..1",
+    "joint_depth": "how deep the picture shows each joint, along z from the joints' mean, metres",
+    "joint_depth_sigma": "standard deviation of that depth, metres",
 }
 
 

@@ -57,7 +57,7 @@ class HandGCAT(nn.Module):
         if self.config.inputs_may_miss:
             image = image * (inputs.image.amax((1, 2, 3), keepdim=True) > 0)
         pose = self.kgc(inputs.joints_crop)
-        return self.regressor(self.cat(image, pose), inputs.joints_crop)
+        return self.regressor(self.cat(image, pose), image, inputs.joints_crop)
 
 
 class KGC(nn.Module):

@@ -57,7 +57,7 @@ class HandOccNet(nn.Module):
         primary, secondary = features * necessity, features * (1 - necessity)
         injected = self.fit(primary, secondary)
         refined = self.set(injected)
-        return self.regressor(refined)
+        return self.regressor(refined, features)
 
 
 class MaxMeanConv(nn.Module):

@@ -1,8 +1,10 @@
-"""From 2D joints to a hand: what 21 points in a picture already say of pose and shape (ours, for the open models).
+"""From 2D joints to a hand: what 21 points in a picture, and as much of their depth as can be seen, say of pose and shape (ours, for
+the open models).
 
 The hand begins at rest and is turned a few times. Before each turn it is laid over the 2D joints, and the perceptron is told how far each
-joint is off and by how much each rotation alone would mend that, as regressors with feedback are (Carreira et al., "Human Pose Estimation
-with Iterative Error Feedback", CVPR 2016; learned descent: Song et al., ECCV 2020). What the prior makes of it is learned.
+joint is off, across and along the line of sight, and by how much each rotation alone would mend that, as regressors with feedback are
+(Carreira et al., "Human Pose Estimation with Iterative Error Feedback", CVPR 2016; learned descent: Song et al., ECCV 2020). What the prior
+makes of it is learned.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from occhand.hand.hand_layer import HandLayer, PosedSkeleton
 from occhand.hand.skeleton import MANO_JOINT_NAMES, MOVED_JOINTS, NUM_BETAS
 from occhand.models.config import ModelConfig
 from occhand.models.hourglass import NUM_JOINTS, Heatmaps
+from occhand.models.joint_heads import TYPICAL_DEPTH, Sight
 from occhand.models.precision import full_precision
 
 NUM_ROTATIONS = len(MANO_JOINT_NAMES)
@@ -28,6 +31,10 @@ _SHARPEST = 0.02
 """Of a heat map, in sides of the crop; finer differences say nothing."""
 _FAR = 0.3
 """Sides of the crop; a joint that is off by more tells no more."""
+_TOO_DEEP = 0.1
+"""Metres; likewise along the line of sight."""
+_CLEAREST = 0.01
+"""Metres; depths that are known better than this count fully."""
 _SLACK = 2e-4
 """Square metres per joint: a rotation whose joints all lie on its axis, seen along it, is asked for nothing."""
 _HIDDEN_WEIGHT = 0.13
@@ -45,8 +52,8 @@ class Evidence2D(NamedTuple):
     """Standard deviation of its heat maps along x and y."""
     given: Float[Tensor, "B 21 2"] | None
     """NaN where a joint is not known; None for networks that take none."""
-    seen: Float[Tensor, "B 21"] | None = None
-    """Logits of how likely nothing hides each joint: given joints that are hidden deserve less trust. None: nothing is said."""
+    sight: Sight | None = None
+    """Whether each joint is seen, as given joints that are hidden deserve less trust, and how deep it lies. None: nothing is said."""
 
     def own_numbers(self) -> Float[Tensor, "B 84"]:
         """What the network saw itself, each number about -1..1."""
@@ -72,7 +79,7 @@ class Lifter(nn.Module):
         super().__init__()
         width, self.takes_joints = config.lifter_width, takes_joints
         sources = 2 if takes_joints else 1
-        self.enter = nn.Linear(NUM_JOINTS * (8 if takes_joints else 5), width)
+        self.enter = nn.Linear(NUM_JOINTS * (10 if takes_joints else 7), width)
         self.steps = nn.ModuleList(LifterStep(width, _feedback_numbers(sources)) for _ in range(config.lifter_steps))
         self.register_buffer("moved", torch.tensor(MOVED_JOINTS, dtype=torch.float32), persistent=False)
 
@@ -95,22 +102,24 @@ class Lifter(nn.Module):
             yield LiftedHand(rotations, betas, hidden)
 
     def _numbers(self, evidence: Evidence2D) -> Float[Tensor, "B numbers"]:
-        numbers = [evidence.own_numbers(), _seen(evidence) / 4]
+        sight = _sight(evidence)
+        numbers = [evidence.own_numbers(), _seen(sight) / 4]
         if evidence.given is not None:
             known = _is_known(evidence.given)
             numbers += [(_STRETCH * (torch.where(known, evidence.given, 0.5) - 0.5)).flatten(1), known.flatten(1).to(numbers[0])]
+        numbers += [sight.depth / TYPICAL_DEPTH, torch.log(sight.depth_spread / TYPICAL_DEPTH)]
         return torch.cat(numbers, dim=1)
 
     def _feedback(self, evidence: Evidence2D, skeleton: PosedSkeleton, betas: Float[Tensor, "B 10"]) -> Float[Tensor, "B numbers"]:
-        """Where the hand so far is, how far the 2D joints are from it, and how far each of its joints would turn to meet them."""
-        own = evidence.joints_crop.detach()
+        """Where the hand so far is, how far 2D joints and depths are from it, and how far each of its joints would turn to meet them."""
+        own, sight = evidence.joints_crop.detach(), _sight(evidence)
         sharpness = _SHARPEST / (evidence.spread.detach().mean(-1, keepdim=True) + _SHARPEST)
         sources = [(own, torch.ones_like(sharpness))]
         laid_over, trust = own, sharpness
         if evidence.given is not None:
             known = _is_known(evidence.given)
             given = torch.where(known, evidence.given, own)
-            weight = known * (_HIDDEN_WEIGHT + (1 - _HIDDEN_WEIGHT) * torch.sigmoid(_seen(evidence)[..., None]))
+            weight = known * (_HIDDEN_WEIGHT + (1 - _HIDDEN_WEIGHT) * torch.sigmoid(_seen(sight)[..., None]))
             sources.append((given, weight))
             laid_over, trust = given, torch.where(known, weight, sharpness)
         centred = skeleton.centred()
@@ -118,24 +127,29 @@ class Lifter(nn.Module):
         numbers = [10 * centred.joints.flatten(1), skeleton.rotations[:, 0].flatten(1), betas, laid.scale / 5, laid.shift - 0.5]
         for points, weight in sources:
             off = ((points - laid.points) * (weight > 0)).clamp(-_FAR, _FAR)
-            numbers += [8 * off.flatten(1), 2 * self._asked_turns(centred, off / laid.scale[..., None], weight).flatten(1)]
+            flat = torch.cat([off / laid.scale[..., None], torch.zeros_like(off[..., :1])], dim=-1)
+            numbers += [8 * off.flatten(1), 2 * self._asked_turns(centred, flat, weight).flatten(1)]
+        deeper = (sight.depth.detach() - centred.joints[..., 2]).clamp(-_TOO_DEEP, _TOO_DEEP)[..., None]
+        clearness = _CLEAREST / (sight.depth_spread.detach()[..., None] + _CLEAREST)
+        along = torch.cat([torch.zeros_like(off), deeper], dim=-1)
+        numbers += [20 * deeper.flatten(1), 2 * self._asked_turns(centred, along, clearness).flatten(1)]
         return torch.cat(numbers, dim=1)
 
     def _asked_turns(
-        self, skeleton: PosedSkeleton, off: Float[Tensor, "B 21 2"], weight: Float[Tensor, "B 21 1"]
+        self, skeleton: PosedSkeleton, off: Float[Tensor, "B 21 3"], weight: Float[Tensor, "B 21 1"]
     ) -> Float[Tensor, "B 16 3"]:
         """Rotation vector of each joint in its own frame, radians, that alone would bring the joints beyond it nearest to where they
-        should be: as torque over moment of inertia, in the picture's plane.
+        should be: as torque over moment of inertia.
 
         Args:
             skeleton: The hand so far, metres.
-            off: How far each joint should move in the picture's plane, metres.
+            off: How far each joint should move, metres.
             weight: How much each joint counts.
         """
         counts = self.moved * weight.mT
         x, y, z = (skeleton.joints[:, None] - skeleton.centres[:, :, None]).unbind(-1)
-        along_x, along_y = off[:, None].unbind(-1)
-        torque = (counts[..., None] * torch.stack([-z * along_y, z * along_x, x * along_y - y * along_x], dim=-1)).sum(2)
+        dx, dy, dz = off[:, None].unbind(-1)
+        torque = (counts[..., None] * torch.stack([y * dz - z * dy, z * dx - x * dz, x * dy - y * dx], dim=-1)).sum(2)
         inertia = (counts * (x.square() + y.square()) + _SLACK * self.moved).sum(-1)  # OpenVINO 2026.4 adds a constant after a sum wrongly
         return (skeleton.rotations.mT @ (torque / inertia[..., None])[..., None]).squeeze(-1)
 
@@ -178,9 +192,12 @@ def _lay_over(joints: Float[Tensor, "B 21 3"], points: Float[Tensor, "B 21 2"], 
     return _Laid(scale[..., None] * flat + target, scale, target[:, 0])
 
 
-def _seen(evidence: Evidence2D) -> Float[Tensor, "B 21"]:
-    # Bounds are floats: with whole numbers OpenVINO does not load the graph.
-    return torch.zeros_like(evidence.joints_crop[..., 0]) if evidence.seen is None else evidence.seen.detach().clamp(-6.0, 6.0)
+def _sight(evidence: Evidence2D) -> Sight:
+    return Sight.of_nothing(evidence.joints_crop) if evidence.sight is None else evidence.sight
+
+
+def _seen(sight: Sight) -> Float[Tensor, "B 21"]:
+    return sight.seen.detach().clamp(-6.0, 6.0)  # floats: with whole numbers OpenVINO does not load the graph
 
 
 def _is_known(given: Float[Tensor, "B 21 2"]) -> Bool[Tensor, "B 21 1"]:
@@ -188,8 +205,9 @@ def _is_known(given: Float[Tensor, "B 21 2"]) -> Bool[Tensor, "B 21 1"]:
 
 
 def _feedback_numbers(sources: int) -> int:
-    """Joints, the wrist's rotation, shape, scale and shift; per source of 2D joints what is off and the turns asked for."""
-    return 3 * NUM_JOINTS + 9 + NUM_BETAS + 3 + sources * (2 * NUM_JOINTS + 3 * NUM_ROTATIONS)
+    """Joints, the wrist's rotation, shape, scale and shift; per source of 2D joints, and of depths, what is off and the turns asked for."""
+    turns = 3 * NUM_ROTATIONS
+    return 3 * NUM_JOINTS + 9 + NUM_BETAS + 3 + sources * (2 * NUM_JOINTS + turns) + NUM_JOINTS + turns
 
 
 def heatmap_evidence(heatmaps: Heatmaps, given: Float[Tensor, "B 21 2"] | None) -> Evidence2D:

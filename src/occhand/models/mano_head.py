@@ -13,7 +13,7 @@ from occhand.hand.skeleton import HOUSE_FROM_HO3D, NUM_BETAS
 from occhand.models.backbone import NEGATIVE_SLOPE
 from occhand.models.config import HandGCATConfig, ModelConfig
 from occhand.models.hourglass import NUM_JOINTS, HeatmapHead, Heatmaps, PreActivation
-from occhand.models.joint_heads import JointHead, SigmaHead
+from occhand.models.joint_heads import SightHead, SigmaHead
 from occhand.models.lifter import NUM_ROTATIONS, LiftedHand, Lifter, heatmap_evidence
 from occhand.models.precision import full_precision
 from occhand.types import ModelOutput
@@ -25,23 +25,37 @@ class Regressor(nn.Module):
     def __init__(self, config: ModelConfig, hand: HandLayer) -> None:
         super().__init__()
         self.heatmap_head = HeatmapHead(config)
-        self.sight = JointHead(config, numbers_known=4 * NUM_JOINTS) if config.joint_heads else None
+        self.sight = SightHead(config, numbers_known=4 * NUM_JOINTS) if config.joint_heads else None
         self.lifter = None if config.lifter == "none" else Lifter(config, takes_joints=isinstance(config, HandGCATConfig))
         self.encoder = Encoder(config)
         self.mano_head = ManoHead(config, hand)
 
-    def forward(self, features: Float[Tensor, "B C h w"], joints_crop: Float[Tensor, "B 21 2"] | None = None) -> ModelOutput:
-        """The hand seen in a feature map; `joints_crop` are the 2D joints that the network was given, for a lifter."""
+    def forward(
+        self,
+        features: Float[Tensor, "B C h w"],
+        trunk_features: Float[Tensor, "B C h w"],
+        joints_crop: Float[Tensor, "B 21 2"] | None = None,
+    ) -> ModelOutput:
+        """The hand seen in a feature map.
+
+        Args:
+            features: What the network's own modules made of the trunk's.
+            trunk_features: Those themselves, for what is said of each joint.
+            joints_crop: The 2D joints that the network was given, for a lifter.
+        """
         heatmaps = self.heatmap_head(features)
         if self.sight is None and self.lifter is None:
             return self.mano_head(self.encoder(features, heatmaps), heatmaps)
         with full_precision(features):
             evidence = heatmap_evidence(heatmaps, joints_crop)
             if self.sight is not None:
-                evidence = evidence._replace(seen=self.sight(heatmaps, evidence.own_numbers()))
+                evidence = evidence._replace(sight=self.sight(trunk_features.to(heatmaps.probabilities), heatmaps, evidence.own_numbers()))
             lifted = None if self.lifter is None else self.lifter(evidence, self.mano_head.hand)
         output = self.mano_head(self.encoder(features, heatmaps), heatmaps, lifted)
-        return output if evidence.seen is None else output._replace(joint_visibility=torch.sigmoid(evidence.seen))
+        if evidence.sight is None:
+            return output
+        seen, depth, spread = evidence.sight
+        return output._replace(joint_visibility=torch.sigmoid(seen), joint_depth=depth, joint_depth_sigma=spread)
 
 
 class Encoder(nn.Module):
