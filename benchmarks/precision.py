@@ -66,7 +66,7 @@ def main() -> None:
         ready = {"openvino fp32": make_ready(model, "openvino").run, "openvino bf16": make_ready(model, "openvino", "bf16").run}
         for runtime, suffix in (("openvino", "xml"), ("onnx", "onnx")):
             made = export_network(model, Path(folder, f"int8.{suffix}"), "int8", calibration).files[0]
-            ready[f"{runtime} int8"] = load_exported(made, runtime).run
+            ready[f"{runtime} int8"] = load_exported(made, runtime, hand=model.hand).run
         for variant, run in ready.items():
             mine = torch.cat([run(some).joints for some in inputs])
             change = 1e3 * pa_mpjpe(mine, expected)

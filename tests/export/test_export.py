@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from occhand.export.int8 import calibration_crops
+from occhand.export.int8 import calibration_crops, quantise
 from occhand.export.write import check_export, export_network
 from occhand.models.checkpoint import BUNDLED, bundled_weights, load_checkpoint
 from occhand.models.presets import PRESETS
 from occhand.runtimes import choice
 from occhand.runtimes.choice import resolve
 from occhand.runtimes.network import load_exported, make_ready
-from occhand.runtimes.onnx_graph import example_input, to_onnx
+from occhand.runtimes.onnx_graph import exact_nodes, example_input, graph_info, to_onnx
 from occhand.synth.dataset import SynthDataset
 from occhand.synth.write import write_synth
 from tests.models.conftest import open_hand, small  # noqa: F401 (a fixture)
@@ -134,6 +134,19 @@ def test_int8_for_openvino_rounds_once_between_layers(networks, tmp_path):
     assert load_exported(files[1]).precision == "int8"
 
 
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_int8_leaves_what_comes_after_the_scores_alone(runtime, networks, tmp_path):
+    import onnx
+
+    model = networks["handoccnet"]
+    graph, info = tmp_path / "network.onnx", graph_info(model, "int8")
+    onnx.save(to_onnx(model, info), graph)
+    quantise(graph, info, [example_input(model.config, 1, seed=seed) for seed in range(2)], runtime)
+    exact = {node.op_type for node in exact_nodes(onnx.load(graph).graph)}
+    assert "Softmax" in exact
+    assert not exact & {"QuantizeLinear", "DequantizeLinear"}
+
+
 def test_openvino_files_say_their_precision(networks, tmp_path):
     pytest.importorskip("openvino")
     files = export_network(networks["handoccnet"], tmp_path / "small.xml", "bf16").files
@@ -203,6 +216,16 @@ def test_bf16_is_near_and_not_equal(networks):
     error_mm = 1e3 * (exact.vertices - near.vertices).norm(dim=-1).mean()
     assert 0 < error_mm < 20
     assert near.vertices.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_in_bf16_the_mesh_is_exactly_that_of_its_pose_and_shape(name, networks):
+    model = networks[name]
+    output = make_ready(model, "openvino", "bf16").run(example_input(model.config, 3))
+    is_flat = model.config.flat_hand_mean
+    rotations = output.rotations if is_flat else model.hand.rotations_from_axis_angle(output.pose, flat_hand_mean=False)
+    assert (model.hand(rotations, output.betas).vertices - output.vertices).abs().max() < 1e-6
+    assert (output.heatmaps.sum((2, 3)) - 1).abs().max() < 1e-5
 
 
 def test_the_graph_of_weights_is_made_once(networks, tmp_path, monkeypatch, caplog):

@@ -13,7 +13,7 @@ from occhand.data.datasets import create_dataset
 from occhand.data.transforms import cut_crop
 from occhand.models.config import ModelConfig
 from occhand.runtimes.choice import Runtime
-from occhand.runtimes.onnx_graph import METADATA_KEY, GraphInfo, graph_input_names, input_names
+from occhand.runtimes.onnx_graph import METADATA_KEY, GraphInfo, exact_nodes, graph_input_names, input_names
 from occhand.synth.dataset import SPLITS, load_split
 from occhand.types import ModelInput
 
@@ -75,8 +75,10 @@ def _wide_nodes(proto: Any) -> list[str]:
     """Names of the nodes whose arithmetic is worth eight bits."""
     weights = {tensor.name: tuple(tensor.dims) for tensor in proto.graph.initializer}
     ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in [*proto.graph.value_info, *proto.graph.input]}
-    chosen = []
+    chosen, exact = [], {node.name for node in exact_nodes(proto.graph)}
     for node in proto.graph.node:
+        if node.name in exact:
+            continue
         if node.op_type == "Conv" and min(weights.get(node.input[1], (0,))[:2]) >= _NARROW:
             chosen.append(node.name)
         elif node.op_type == "MatMul":

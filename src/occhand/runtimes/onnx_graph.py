@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import json
@@ -24,6 +25,10 @@ from occhand.types import ModelInput, ModelOutput
 OPSET = 20
 """The version of ONNX's operators: the first with GELU in the form that the networks use."""
 METADATA_KEY = "occhand"
+EXACT_FROM = "exact_from_"
+"""Begins the names of the tensors from which a graph is to be computed in fp32, whatever the precision of what comes before."""
+_ROUNDED = tuple(f"network.regressor.heatmap_head.{part}" for part in ("hourglass", "refine", "project", "score"))
+"""What may be rounded of the regressor. Heat maps, vector, rotations and hand may not: few products, and their rounding is the mesh's."""
 _FORM = 1
 """Of our metadata and of the names of inputs and outputs; a file of another form is refused."""
 
@@ -125,9 +130,39 @@ def to_onnx(model: HandOccNet | HandGCAT, info: GraphInfo) -> Any:
         )
     assert program is not None
     proto = program.model_proto
+    _name_exact_inputs(proto.graph)
     entry = proto.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, info.to_json()
     return proto
+
+
+def exact_nodes(graph: Any) -> list[Any]:
+    """The nodes of a graph of `to_onnx` that come after the tensors `EXACT_FROM`."""
+    known, nodes = set[str](), []
+    for node in graph.node:
+        if any(name in known or name.startswith(EXACT_FROM) for name in node.input):
+            known.update(node.output)
+            nodes.append(node)
+    return nodes
+
+
+def _name_exact_inputs(graph: Any) -> None:
+    exact, rest = list[Any](), set[str]()
+    for node in graph.node:
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), "['', '']")
+        scope = (ast.literal_eval(scopes) or [""])[-2:][0]
+        if f"{scope}.".startswith("network.regressor.") and not scope.startswith(_ROUNDED):
+            exact.append(node)
+        else:
+            rest.update(node.output)
+    numbers = {value.name for value in graph.value_info if value.type.tensor_type.elem_type == 1}  # float32: not sizes
+    crossing = dict.fromkeys(name for node in exact for name in node.input if name in rest & numbers)
+    new = {name: f"{EXACT_FROM}{k}" for k, name in enumerate(crossing)}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new.get(name, name) for name in names]
+    for value in graph.value_info:
+        value.name = new.get(value.name, value.name)
 
 
 class _Graph(torch.nn.Module):
