@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tools.open_models.average import average
 from tools.open_models.calibrate import calibrate
 from tools.open_models.document import evaluate
 from tools.open_models.packed import pack
@@ -30,6 +31,12 @@ def main() -> None:
         verb.add_argument("--minutes", type=float, required=True, help="length of the run, over all its starts")
         verb.add_argument("--start", type=Path, nargs="*", default=[], help="weights to begin with, the later before the earlier")
         verb.add_argument("--keep-stem", action="store_true", help="leave the first convolution as it is, for half of a trunk's time")
+    verb = verbs.add_parser("average", help="mix the weights of two networks that began alike")
+    verb.add_argument("weights", type=Path)
+    verb.add_argument("other", type=Path)
+    verb.add_argument("--part", default="", help="only weights whose names begin so, as 'regressor.lifter'")
+    verb.add_argument("--share", type=float, default=0.5, help="of the other network")
+    verb.add_argument("--out", type=Path, required=True)
     verb = verbs.add_parser("calibrate", help="scale the deviations on open-val, write the weights in half precision")
     verb.add_argument("weights", type=Path)
     verb.add_argument("--out", type=Path, required=True)
@@ -48,6 +55,8 @@ def main() -> None:
         print(f"{pack(given.shards, given.out)} hands in {given.out}")
     elif given.verb in STAGES:
         pretrain(given.verb, given.model, given.data, given.out, given.minutes, given.start, given.keep_stem)
+    elif given.verb == "average":
+        print(average(given.weights, given.other, given.part, given.share, given.out))
     elif given.verb == "calibrate":
         print(calibrate(given.weights, given.out, given.kept))
     elif given.verb == "evaluate":
