@@ -8,6 +8,7 @@ import torch
 from occhand.data.joint_errors import FixedErrors
 from occhand.models.checkpoint import load_checkpoint, save_checkpoint
 from occhand.models.presets import create_model
+from tools.open_models.average import average
 from tools.open_models.calibration import auroc, best_scale, calibration, chi3_quantile, mean_aligned_distance
 from tools.open_models.document import evaluate, plot
 from tools.open_models.held_out import load_held_out
@@ -43,6 +44,19 @@ def test_true_deviations_are_calibrated_and_wrong_ones_are_not():
     assert calibration(sigma, 2 * distance, seen.float(), seen).expected_error > 0.15
     flat = calibration(sigma[torch.randperm(3000, generator=generator)], distance, seen.float(), seen)
     assert not flat.is_monotone
+
+
+def test_the_average_mixes_the_named_part_alone(tmp_path):
+    for seed in range(2):
+        torch.manual_seed(seed)
+        save_checkpoint(create_model("handgcat-open-s"), tmp_path / f"{seed}.safetensors", data="none", licence="none")
+    average(tmp_path / "0.safetensors", tmp_path / "1.safetensors", "regressor.lifter", 0.25, tmp_path / "mixed.safetensors")
+    one, other, mixed = (load_checkpoint(tmp_path / f"{name}.safetensors").state_dict() for name in ("0", "1", "mixed"))
+    for name, value in mixed.items():
+        if not value.is_floating_point():
+            continue
+        share = 0.25 if name.startswith("regressor.lifter") else 0.0
+        torch.testing.assert_close(value, one[name] + share * (other[name] - one[name]))
 
 
 def test_auroc_of_noise_is_a_half():

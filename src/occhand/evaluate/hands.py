@@ -60,7 +60,9 @@ class EvaluatedHands:
         """For the metrics: meshes only where every hand has two. All joints must be known."""
         assert self.is_known.all()
         meshes = (self.vertices, self.true_vertices)
-        vertices, true_vertices = (None if mesh is None or not np.isfinite(mesh).all() else torch.from_numpy(mesh) for mesh in meshes)
+        vertices, true_vertices = (
+            None if mesh is None or not np.isfinite(mesh).all() else torch.from_numpy(mesh).double() for mesh in meshes
+        )
         if vertices is None or true_vertices is None:
             vertices = true_vertices = None
         return Scored(torch.from_numpy(self.joints), torch.from_numpy(self.true_joints), vertices, true_vertices)

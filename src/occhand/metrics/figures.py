@@ -51,8 +51,8 @@ class Figure:
     """Of which samples."""
 
     def record(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON, to nine digits: the same products of the same hands may differ by the last ones of a float64, from call to call."""
+        return asdict(self) | {"value": round(self.value, 9)}
 
     def __str__(self) -> str:
         return f"{self.value:.2f} mm" if self.unit == "mm" else f"{self.value:.3f}"
