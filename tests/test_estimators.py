@@ -1,5 +1,6 @@
 """Networks as estimators: crops, mirrors, where the 2D joints come from, refinement, maps. Their weights are random here."""
 
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,8 @@ from occhand.models.checkpoint import save_checkpoint
 from occhand.models.presets import find_preset
 from occhand.types import Camera
 
+QUIET = ("regressor.lifter.steps", "regressor.sight", "regressor.mano_head.sigma")
+LAST_TURN = "regressor.lifter.steps.4.pose.weight"
 K = np.array([[600.0, 0.0, 319.5], [0.0, 600.0, 239.5], [0.0, 0.0, 1.0]])
 
 
@@ -25,11 +28,11 @@ def networks():
     for name in ("handoccnet-open-s", "handgcat-open-s"):
         torch.manual_seed(0)
         model = create_model(name)
-        with torch.no_grad():
-            for key, parameter in model.named_parameters():
-                if parameter.ndim > 1 and not key.startswith(("regressor.lifter.steps", "regressor.sight")):
-                    torch.nn.init.xavier_normal_(parameter.flatten(1))
-            torch.nn.init.xavier_normal_(model.regressor.lifter.steps[-1].pose.weight)
+        for key, parameter in model.named_parameters():
+            is_loud = not key.startswith(QUIET) or key == LAST_TURN
+            if parameter.ndim > 1 and is_loud:  # each by its name, so that a part that is added later leaves the others as they are
+                generator = torch.Generator().manual_seed(zlib.crc32(key.encode()))
+                torch.nn.init.xavier_normal_(parameter.detach().flatten(1), generator=generator)
         made[name] = model.eval()
     return made
 
@@ -93,7 +96,7 @@ def test_refinement_moves_the_hand_onto_the_joints(files, example_image, example
     given = {"keypoints": [example_hand], "K": K}
     (plain,) = Predictor.from_pretrained(files["handgcat-open-s"], refine=False)(example_image, **given)
     (refined,) = Predictor.from_pretrained(files["handgcat-open-s"], refine=True)(example_image, **given)
-    assert refined.reprojection_error_px < 0.7 * plain.reprojection_error_px  # from a random pose, in a few steps
+    assert refined.reprojection_error_px < 0.5 * plain.reprojection_error_px
     assert "refined" in refined.estimator
 
 

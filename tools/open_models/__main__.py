@@ -30,7 +30,7 @@ def main() -> None:
         verb.add_argument("--out", type=Path, required=True, help="file for the weights")
         verb.add_argument("--minutes", type=float, required=True, help="length of the run, over all its starts")
         verb.add_argument("--start", type=Path, nargs="*", default=[], help="weights to begin with, the later before the earlier")
-        verb.add_argument("--keep-stem", action="store_true", help="leave the first convolution as it is, for half of a trunk's time")
+        verb.add_argument("--keep-stem", action="store_true", help="leave the first convolution as it is; saves its backward pass")
     verb = verbs.add_parser("average", help="mix the weights of two networks that began alike")
     verb.add_argument("weights", type=Path)
     verb.add_argument("other", type=Path)

@@ -89,7 +89,7 @@ def pretrain(
         out: File for the weights; the state of the run lies beside it.
         minutes: Of wall time, over all starts.
         start: Weights to begin with, the later files before the earlier; what fits is taken, the rest drawn.
-        keeps_stem: Leave the ResNet's first convolution and its norm as they are: a step of the trunk takes half the time.
+        keeps_stem: Leave the ResNet's first convolution and its norm as they are, which saves their backward pass.
         progress: Told of the loss every 100 steps.
     """
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))

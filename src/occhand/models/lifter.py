@@ -131,7 +131,7 @@ class Lifter(nn.Module):
             numbers += [8 * off.flatten(1), 2 * self._asked_turns(centred, flat, weight).flatten(1)]
         deeper = (sight.depth.detach() - centred.joints[..., 2]).clamp(-_TOO_DEEP, _TOO_DEEP)[..., None]
         clearness = _CLEAREST / (sight.depth_spread.detach()[..., None] + _CLEAREST)
-        along = torch.cat([torch.zeros_like(off), deeper], dim=-1)
+        along = torch.cat([torch.zeros_like(own), deeper], dim=-1)
         numbers += [20 * deeper.flatten(1), 2 * self._asked_turns(centred, along, clearness).flatten(1)]
         return torch.cat(numbers, dim=1)
 

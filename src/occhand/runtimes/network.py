@@ -34,6 +34,8 @@ from occhand.types import ModelInput, ModelOutput
 
 _log = logging.getLogger(__name__)
 
+_GRAPH_FORM = 2
+"""Of graphs in the cache; those before do not name where the part to be computed in fp32 begins."""
 EXPORTED_SUFFIXES = (".onnx", ".xml")
 _FAMILY_TITLES = {"handoccnet": "HandOccNet", "handgcat": "HandGCAT"}
 
@@ -239,7 +241,7 @@ def _torch_run(model: HandOccNet | HandGCAT, is_compiled: bool, is_bf16: bool) -
 
 
 def _cached_graph(model: HandOccNet | HandGCAT, digest: str) -> Path:
-    path = cache_dir() / "graphs" / f"{digest[:32]}-{__version__}-2.onnx"
+    path = cache_dir() / "graphs" / f"{digest[:32]}-{__version__}-{_GRAPH_FORM}.onnx"
     if not path.is_file():
         import onnx
 
