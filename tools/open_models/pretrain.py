@@ -78,6 +78,7 @@ def pretrain(
     minutes: float,
     start: Sequence[Path] = (),
     keeps_stem: bool = False,
+    rate: float | None = None,
     progress: Callable[[str], None] = print,
 ) -> None:
     """Train one part of a network, or all of it, and write the whole network. Under torchrun, processes share each step.
@@ -90,6 +91,7 @@ def pretrain(
         minutes: Of wall time, over all starts.
         start: Weights to begin with, the later files before the earlier; what fits is taken, the rest drawn.
         keeps_stem: Leave the ResNet's first convolution and its norm as they are, which saves their backward pass.
+        rate: Highest learning rate; None takes the stage's. Parts that have learned before want less, or forget some of it.
         progress: Told of the loss every 100 steps.
     """
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -103,7 +105,8 @@ def pretrain(
         for part in (model.trunk.resnet.conv1, model.trunk.resnet.bn1.eval()):
             part.requires_grad_(False)
     task = {"lifter": _lifter_stage, "trunk": _trunk_stage, "network": _network_stage}[stage](model)
-    optimiser = torch.optim.AdamW(_groups(task.part), task.rate, weight_decay=0.01, fused=True)
+    highest = task.rate if rate is None else rate
+    optimiser = torch.optim.AdamW(_groups(task.part), highest, weight_decay=0.01, fused=True)
     learner = Learner(task.part, deepcopy(task.part), optimiser)
     state = out.with_suffix(".state.pt")
     run = learner.load(state) if state.is_file() else Run()
@@ -111,8 +114,8 @@ def pretrain(
     hands, generator = PackedHands(data, seed), torch.Generator().manual_seed(seed)
     began, saved, loss = time.monotonic() - run.seconds, time.monotonic(), 0.0
     while (passed := _of_the_first(time.monotonic() - began, processes) / (60 * minutes)) < 1:
-        rate = task.rate * min(1, (run.step + 1) / _WARM_UP) * (_LAST_RATE + (1 - _LAST_RATE) * math.cos(math.pi * passed / 2) ** 2)
-        loss += learner.step(task.loss(hands, generator, passed), rate, run.step, processes)
+        share = min(1, (run.step + 1) / _WARM_UP) * (_LAST_RATE + (1 - _LAST_RATE) * math.cos(math.pi * passed / 2) ** 2)
+        loss += learner.step(task.loss(hands, generator, passed), highest * share, run.step, processes)
         run = Run(run.step + 1, run.crops + task.batch * processes, time.monotonic() - began)
         if rank == 0 and run.step % _TELL_EVERY == 0:
             progress(f"{stage}: {run.crops} crops in {run.seconds:.0f} s, loss {loss / _TELL_EVERY:.3f}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import conv1d, scaled_dot_product_attention
 
 from occhand.models.attention import PositionEmbedding, split_heads
 from occhand.models.config import HandGCATConfig
@@ -201,7 +201,7 @@ class ChannelProjections(nn.Module):
 
     def forward(self, maps: Float[Tensor, "B C pixels"]) -> tuple[Tensor, ...]:
         """Each projection, B x its channels x pixels."""
-        return (self.weight @ maps + self.constant).split(self.counts, dim=1)
+        return (conv1d(maps, self.weight[..., None]) + self.constant).split(self.counts, dim=1)
 
 
 def fuse_channel_transformers(block: CATBlock) -> None:

@@ -139,18 +139,21 @@ class Lifter(nn.Module):
         self, skeleton: PosedSkeleton, off: Float[Tensor, "B 21 3"], weight: Float[Tensor, "B 21 1"]
     ) -> Float[Tensor, "B 16 3"]:
         """Rotation vector of each joint in its own frame, radians, that alone would bring the joints beyond it nearest to where they
-        should be: as torque over moment of inertia.
+        should be: as torque over moment of inertia. Both are taken about the origin and then moved to the centres, so that nothing is
+        computed for every pair of centre and joint.
 
         Args:
             skeleton: The hand so far, metres.
             off: How far each joint should move, metres.
             weight: How much each joint counts.
         """
-        counts = self.moved * weight.mT
-        x, y, z = (skeleton.joints[:, None] - skeleton.centres[:, :, None]).unbind(-1)
-        dx, dy, dz = off[:, None].unbind(-1)
-        torque = (counts[..., None] * torch.stack([y * dz - z * dy, z * dx - x * dz, x * dy - y * dx], dim=-1)).sum(2)
-        inertia = (counts * (x.square() + y.square()) + _SLACK * self.moved).sum(-1)  # OpenVINO 2026.4 adds a constant after a sum wrongly
+        counts, centres = self.moved * weight.mT, skeleton.centres
+        across = skeleton.joints[..., :2]
+        moments = torch.cat([off, torch.linalg.cross(skeleton.joints, off), across, across.square()], dim=-1)
+        force, torque, first, second = (counts @ moments).split([3, 3, 2, 2], dim=-1)
+        torque = torque - torch.linalg.cross(centres, force)
+        x, y = (second - 2 * centres[..., :2] * first + centres[..., :2].square() * counts.sum(-1, keepdim=True)).unbind(-1)
+        inertia = x + y + _SLACK * self.moved.sum(-1)  # not as one sum: OpenVINO 2026.4 adds a constant after one wrongly
         return (skeleton.rotations.mT @ (torque / inertia[..., None])[..., None]).squeeze(-1)
 
 

@@ -34,8 +34,8 @@ from occhand.types import ModelInput, ModelOutput
 
 _log = logging.getLogger(__name__)
 
-_GRAPH_FORM = 2
-"""Of graphs in the cache; those before do not name where the part to be computed in fp32 begins."""
+_GRAPH_FORM = 3
+"""Of graphs in the cache: goes up when the same network is traced to another graph, or its tensors get other names."""
 EXPORTED_SUFFIXES = (".onnx", ".xml")
 _FAMILY_TITLES = {"handoccnet": "HandOccNet", "handgcat": "HandGCAT"}
 

@@ -27,8 +27,15 @@ OPSET = 20
 METADATA_KEY = "occhand"
 EXACT_FROM = "exact_from_"
 """Begins the names of the tensors from which a graph is to be computed in fp32, whatever the precision of what comes before."""
-_ROUNDED = tuple(f"network.regressor.heatmap_head.{part}" for part in ("hourglass", "refine", "project", "score"))
-"""What may be rounded of the regressor. Heat maps, vector, rotations and hand may not: few products, and their rounding is the mesh's."""
+_ROUNDED = tuple(
+    f"network.regressor.{part}"
+    for part in (
+        *(f"heatmap_head.{part}" for part in ("hourglass", "refine", "project", "score")),
+        *(f"encoder.{part}" for part in ("encode", "levels.0")),
+    )
+)
+"""What may be rounded of the regressor, by how names begin: most of its products. Heat maps, the rest of the encoder, rotations and hand
+may not; their rounding is the mesh's."""
 _FORM = 1
 """Of our metadata and of the names of inputs and outputs; a file of another form is refused."""
 
