@@ -28,6 +28,7 @@ SWITCHES = [
     (OCC, {"joints_from": "regressor"}),
     (OCC, {"pyramid_finest": "c3"}),
     (replace(OCC, flat_hand_mean=True), {"lifter": "feedback"}),
+    (replace(OCC, flat_hand_mean=True, lifter="feedback"), {"lifter_turns": 4}),
     (OCC, {"joint_heads": True}),
     (OCC, {"necessity": "three_conv"}),
     (OCC, {"heads": 1}),

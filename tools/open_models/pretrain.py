@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from occhand.data.joint_errors import DetectorErrors
 from occhand.data.paint import Paint
 from occhand.data.transforms import TrainingCrop
 from occhand.files import atomic_path
+from occhand.joint_sets import depths
 from occhand.models.backbone import Trunk
 from occhand.models.checkpoint import load_checkpoint, save_checkpoint
 from occhand.models.config import ModelConfig
@@ -33,7 +34,7 @@ from occhand.models.handoccnet import HandOccNet
 from occhand.models.hourglass import NUM_JOINTS
 from occhand.models.joint_heads import TYPICAL_DEPTH, SightHead
 from occhand.models.presets import create_model
-from occhand.open_losses import OpenLoss, depths, target_heatmaps
+from occhand.open_losses import OpenLoss, OpenWeights, target_heatmaps
 from tools.open_models.packed import PackedHands
 
 STAGES = ("lifter", "trunk", "network")
@@ -43,6 +44,8 @@ _TELL_EVERY, _SAVE_EVERY_S = 100, 90
 _LIFTER_SETS, _NETWORK_SETS = 512, 128
 _PART = 16
 """Crops that are cut and painted at once; more do not fit a processor's cache."""
+_DRAWN_WEIGHT = 0.2
+"""Of drawn joint sets in the network's stage: they keep the lifter from forgetting, while it learns what the network itself sees."""
 _LIFTER_SHARE = 0.2
 """Of the whole network's learning rate."""
 _MILD, _MILD_UNTIL = 0.5, 0.7
@@ -233,7 +236,8 @@ def _trunk_stage(model: HandOccNet | HandGCAT) -> Task:
 
 
 def _network_stage(model: HandOccNet | HandGCAT) -> Task:
-    loss, errors, batch = OpenLoss(joint_sets=_NETWORK_SETS), DetectorErrors(), 64
+    weights = replace(OpenWeights(), lifter=_DRAWN_WEIGHT)
+    loss, errors, batch = OpenLoss(weights, joint_sets=_NETWORK_SETS), DetectorErrors(), 64
 
     def value(hands: PackedHands, generator: torch.Generator, passed: float) -> Tensor:
         crop = hands.draw(batch, model.config.input_size, generator)

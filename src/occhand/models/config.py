@@ -69,6 +69,8 @@ class ModelConfig:
     """Of its layers."""
     lifter_steps: int = 5
     """Times that the hand is turned."""
+    lifter_turns: Literal[1, 4] = 1
+    """4: outside of training the hand is lifted from all quarter turns of the crop, and what they say of it is averaged."""
     joint_heads: bool = False
     """Whether the network also says how likely each joint is seen, and how far off it may be (ours)."""
 

@@ -41,6 +41,8 @@ _HIDDEN_WEIGHT = 0.13
 """Of a given joint that is surely hidden: detectors err there two to three times as far."""
 _SCALES = (1.0, 20.0)
 """Sides of the crop per metre; a hand that fills the crop has about 5."""
+_QUARTER_TURNS = (((1, 0), (0, 1)), ((0, -1), (1, 0)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0)))
+"""About the camera's z, x towards y."""
 
 
 class Evidence2D(NamedTuple):
@@ -59,6 +61,11 @@ class Evidence2D(NamedTuple):
         """What the network saw itself, each number about -1..1."""
         return torch.cat([_STRETCH * (self.joints_crop - 0.5), torch.log(self.spread + _SHARPEST) + 3.0], dim=-1).flatten(1)
 
+    def turned(self, turn: Float[Tensor, "2 2"]) -> Evidence2D:
+        """Of the crop turned about its middle, by quarters of a turn."""
+        given = None if self.given is None else _turned(self.given, turn)
+        return self._replace(joints_crop=_turned(self.joints_crop, turn), spread=self.spread @ turn.mT.abs(), given=given)
+
 
 class LiftedHand(NamedTuple):
     """What the 2D joints say, before the picture corrects it."""
@@ -74,19 +81,34 @@ class Lifter(nn.Module):
     """A residual perceptron with feedback."""
 
     moved: Tensor
+    quarter_turns: Tensor
 
     def __init__(self, config: ModelConfig, takes_joints: bool) -> None:
         super().__init__()
-        width, self.takes_joints = config.lifter_width, takes_joints
+        width, self.takes_joints, self.turns = config.lifter_width, takes_joints, config.lifter_turns
         sources = 2 if takes_joints else 1
         self.enter = nn.Linear(NUM_JOINTS * (10 if takes_joints else 7), width)
         self.steps = nn.ModuleList(LifterStep(width, _feedback_numbers(sources)) for _ in range(config.lifter_steps))
         self.register_buffer("moved", torch.tensor(MOVED_JOINTS, dtype=torch.float32), persistent=False)
+        self.register_buffer("quarter_turns", torch.tensor(_QUARTER_TURNS, dtype=torch.float32), persistent=False)
 
     def forward(self, evidence: Evidence2D, hand: HandLayer) -> LiftedHand:
         """The hand behind the 2D joints."""
-        *_, lifted = self.every_step(evidence, hand)
-        return lifted
+        if self.training or self.turns == 1:
+            *_, lifted = self.every_step(evidence, hand)
+            return lifted
+        return self._mean_of_turns(evidence, hand)
+
+    def _mean_of_turns(self, evidence: Evidence2D, hand: HandLayer) -> LiftedHand:
+        """A hand turned in the picture is the same hand, which a perceptron knows only nearly; the mean of its answers errs less."""
+        views = [evidence.turned(turn) for turn in self.quarter_turns]
+        *_, lifted = self.every_step(_stacked(views), hand)
+        rotations, betas, hidden = (part.unflatten(0, (len(views), -1)) for part in lifted)
+        with full_precision(rotations):
+            wrist = rotations[:, :, :1]
+            wrist = torch.cat([self.quarter_turns.mT[:, None, None] @ wrist[..., :2, :], wrist[..., 2:, :]], dim=-2)
+            mean = torch.cat([wrist, rotations[:, :, 1:]], dim=2).mean(0)
+            return LiftedHand(sixd_to_matrix(mean[..., :2].mT.flatten(-2)), betas.mean(0), hidden[0])
 
     def every_step(self, evidence: Evidence2D, hand: HandLayer) -> Iterator[LiftedHand]:
         """The hand after each turn, for a loss on all of them."""
@@ -193,6 +215,19 @@ def _lay_over(joints: Float[Tensor, "B 21 3"], points: Float[Tensor, "B 21 2"], 
     scale = (weights * flat * aim).sum((1, 2)) / (weights * flat.square()).sum((1, 2)).clamp_min(1e-8)
     scale = scale.clamp(*_SCALES)[:, None]
     return _Laid(scale[..., None] * flat + target, scale, target[:, 0])
+
+
+def _turned(points: Float[Tensor, "B 21 2"], turn: Float[Tensor, "2 2"]) -> Float[Tensor, "B 21 2"]:
+    return (points - 0.5) @ turn.mT + 0.5
+
+
+def _stacked(views: list[Evidence2D]) -> Evidence2D:
+    """One batch of several."""
+    first, count = views[0], len(views)
+    joints, spread = (torch.cat([getattr(view, name) for view in views]) for name in ("joints_crop", "spread"))
+    given = None if first.given is None else torch.cat([view.given for view in views if view.given is not None])
+    sight = None if first.sight is None else Sight(*(part.repeat(count, 1) for part in first.sight))
+    return Evidence2D(joints, spread, given, sight)
 
 
 def _sight(evidence: Evidence2D) -> Sight:

@@ -72,13 +72,15 @@ _SMALL: dict[str, Any] = {
     "encoder_levels": 3,
     "head_widths": (512, 256),
     "lifter": "feedback",
+    "lifter_turns": 4,
     "joint_heads": True,
     "initialisation": "rest_pose",
     "embedding_std": 0.02,
     "flat_hand_mean": True,
 }
 _SMALL_HANDGCAT: dict[str, Any] = _SMALL | {"kgc_splat": True, "inputs_may_miss": True, "kgc_layers": 3}
-_OPEN: dict[str, Any] = {name: _SMALL[name] for name in ("lifter", "joint_heads", "initialisation", "embedding_std", "flat_hand_mean")}
+_LIFTED: dict[str, Any] = {name: _SMALL[name] for name in ("lifter", "lifter_turns", "joint_heads", "flat_hand_mean")}
+_OPEN: dict[str, Any] = _LIFTED | {name: _SMALL[name] for name in ("initialisation", "embedding_std")}
 """What training on generated hands adds to the released networks at their own size."""
 
 PRESETS: dict[str, Preset] = {
@@ -120,7 +122,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-_NARROW: dict[str, Any] = {name: value for name, value in _SMALL.items() if name not in ("lifter", "joint_heads", "flat_hand_mean")} | {
+_NARROW: dict[str, Any] = {name: value for name, value in _SMALL.items() if name not in _LIFTED} | {
     "input_size": 64,
     "map_size": 8,
     "hourglass_depth": 2,
