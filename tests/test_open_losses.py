@@ -10,8 +10,9 @@ from occhand.data.paint import Paint
 from occhand.data.transforms import TrainingCrop, cut_crop
 from occhand.geometry.camera import project
 from occhand.hand.skeleton import JOINT_NAMES
+from occhand.joint_sets import turned_hands
 from occhand.models.presets import create_model
-from occhand.open_losses import OpenLoss, hand_terms, turned_hands
+from occhand.open_losses import OpenLoss, hand_terms
 from occhand.synth.generate import generate_sample
 from occhand.types import ModelInput
 
