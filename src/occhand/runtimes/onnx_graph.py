@@ -27,12 +27,9 @@ OPSET = 20
 METADATA_KEY = "occhand"
 EXACT_FROM = "exact_from_"
 """Begins the names of the tensors from which a graph is to be computed in fp32, whatever the precision of what comes before."""
-_ROUNDED = tuple(
-    f"network.regressor.{part}"
-    for part in (
-        *(f"heatmap_head.{part}" for part in ("hourglass", "refine", "project", "score")),
-        *(f"encoder.{part}" for part in ("encode", "levels.0")),
-    )
+_ROUNDED = (
+    *(f"network.regressor.heatmap_head.{part}" for part in ("hourglass", "refine", "project", "score")),
+    "network.regressor.encoder.levels.0",
 )
 """What may be rounded of the regressor, by how names begin: most of its products. Heat maps, the rest of the encoder, rotations and hand
 may not; their rounding is the mesh's."""
