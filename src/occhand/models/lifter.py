@@ -43,6 +43,8 @@ _SCALES = (1.0, 20.0)
 """Sides of the crop per metre; a hand that fills the crop has about 5."""
 _QUARTER_TURNS = (((1, 0), (0, 1)), ((0, -1), (1, 0)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0)))
 """About the camera's z, x towards y."""
+_AGREED = 0.5
+"""Length of the mean of the wrist's axes over the turns, 0..1, from which on they say the same."""
 
 
 class Evidence2D(NamedTuple):
@@ -100,15 +102,20 @@ class Lifter(nn.Module):
         return self._mean_of_turns(evidence, hand)
 
     def _mean_of_turns(self, evidence: Evidence2D, hand: HandLayer) -> LiftedHand:
-        """A hand turned in the picture is the same hand, which a perceptron knows only nearly; the mean of its answers errs less."""
+        """A hand turned in the picture is the same hand, which a perceptron knows only nearly; the mean of its answers errs less.
+
+        Where the wrist does not turn with the crop, as when nothing at all is known of a hand, the crop as it is decides.
+        """
         views = [evidence.turned(turn) for turn in self.quarter_turns]
         *_, lifted = self.every_step(_stacked(views), hand)
         rotations, betas, hidden = (part.unflatten(0, (len(views), -1)) for part in lifted)
         with full_precision(rotations):
             wrist = rotations[:, :, :1]
             wrist = torch.cat([self.quarter_turns.mT[:, None, None] @ wrist[..., :2, :], wrist[..., 2:, :]], dim=-2)
-            mean = torch.cat([wrist, rotations[:, :, 1:]], dim=2).mean(0)
-            return LiftedHand(sixd_to_matrix(mean[..., :2].mT.flatten(-2)), betas.mean(0), hidden[0])
+            mean = torch.cat([wrist, rotations[:, :, 1:]], dim=2).mean(0)[..., :2]
+            is_agreed = mean[:, 0].norm(dim=-2).amin(-1) > _AGREED
+            rotation = torch.where(is_agreed[:, None, None, None], sixd_to_matrix(mean.mT.flatten(-2)), rotations[0])
+            return LiftedHand(rotation, torch.where(is_agreed[:, None], betas.mean(0), betas[0]), hidden[0])
 
     def every_step(self, evidence: Evidence2D, hand: HandLayer) -> Iterator[LiftedHand]:
         """The hand after each turn, for a loss on all of them."""
