@@ -28,7 +28,6 @@ SWITCHES = [
     (OCC, {"joints_from": "regressor"}),
     (OCC, {"pyramid_finest": "c3"}),
     (replace(OCC, flat_hand_mean=True), {"lifter": "feedback"}),
-    (replace(OCC, flat_hand_mean=True, lifter="feedback"), {"lifter_turns": 4}),
     (OCC, {"joint_heads": True}),
     (OCC, {"necessity": "three_conv"}),
     (OCC, {"heads": 1}),
@@ -103,10 +102,11 @@ def test_switch_changes_the_output(base, switch, open_hand):
 def test_every_switch_is_tested():
     sizes = {"map_size", "channels", "trunk", "trunk_width", "hourglass_depth", "encoder_channels", "encoder_levels", "head_widths"}
     sizes |= {"lifter_width", "lifter_steps"}
+    agreeing = {"lifter_turns"}  # does nothing where the weights are random; test_lifter tries it with trained ones
     start = {"initialisation", "embedding_std"}
     tested = {name for _, switch in SWITCHES for name in switch}
     fields = set(HandOccNetConfig.__dataclass_fields__) | set(HandGCATConfig.__dataclass_fields__)
-    assert fields - sizes - start == tested
+    assert fields - sizes - start - agreeing == tested
 
 
 @pytest.mark.parametrize("pooling", ["sum", "mean"])
