@@ -81,7 +81,9 @@ def test_a_killed_run_ends_with_the_same_bits(die_at, die_saving, data, undistur
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (out / FINAL).exists()
     assert torch.load(out / CHECKPOINT, weights_only=True)["step"] == 4  # that of step 8 was never whole
+    assert bool(list(out.glob(".*"))) == die_saving
     train(tiny_recipe(), str(data), out, OPTIONS, resume=True)
+    assert not list(out.glob(".*"))
     for name in (FINAL, BEST):
         assert (out / name).read_bytes() == (undisturbed / name).read_bytes(), name
     first, second = (torch.load(folder / CHECKPOINT, weights_only=True) for folder in (undisturbed, out))

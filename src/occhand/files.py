@@ -35,3 +35,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | os.PathLike[str], pattern: str) -> None:
+    """Remove what a killed `atomic_path` left under temporary names.
+
+    Args:
+        folder: Where the files were to be.
+        pattern: Their names; `*` and `?` stand for what they do in a shell.
+    """
+    names = Path(pattern)
+    for leftover in Path(folder).glob(f".{names.stem}-*{names.suffix}"):
+        leftover.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from occhand.data.datasets import HandDataset
 from occhand.data.folder import FolderDataset
 from occhand.data.index import IndexedDataset
 from occhand.data.loader import FirstSamples
-from occhand.files import atomic_path
+from occhand.files import atomic_path, remove_leftovers
 
 CHECKPOINT, BEST, FINAL = "last.ckpt", "best.safetensors", "final.safetensors"
 CONFIG, DATA, LOG, TENSORBOARD = "config.json", "data.json", "log.jsonl", "tensorboard"
@@ -110,11 +110,13 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 class RunLog:
-    """Figures of a run, as lines of JSON and for TensorBoard; what was written after `step` is taken back."""
+    """Figures of a run, as lines of JSON and for TensorBoard; what was written after `step`, or was cut short by a kill, is taken back."""
 
     def __init__(self, out: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        for name in (CHECKPOINT, BEST, FINAL, LOG):  # of a run that was killed while it wrote
+            remove_leftovers(out, name)
         self._path = out / LOG
         kept = [line for line in self._path.read_text().splitlines() if _step_of(line) <= step] if self._path.exists() else []
         with atomic_path(self._path) as temporary:

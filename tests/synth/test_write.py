@@ -80,7 +80,8 @@ def test_damaged_and_missing_shards_are_made_again_and_no_others(written, tmp_pa
     kept = (tmp_path / "shard-00001.tar").stat().st_mtime_ns
     (tmp_path / "shard-00000.tar").unlink()
     (tmp_path / "shard-00002.tar").write_bytes((tmp_path / "shard-00002.tar").read_bytes()[:1000])
-    (tmp_path / ".shard-00002-abc.tar").write_bytes(b"left by a killed run")
+    for leftover in (".shard-00002-abc.tar", ".manifest-abc.json", ".contact-abc.png"):
+        (tmp_path / leftover).write_bytes(b"left by a killed run")
     counts = []
     write_synth(tmp_path, stand_in(11), shard_samples=4, progress=counts.append)
     assert digests(tmp_path) == digests(written)

@@ -21,6 +21,7 @@ import torch
 from occhand.data.folder import FolderDataset
 from occhand.data.record import DataError, encode_sample
 from occhand.data.shards import MANIFEST, Manifest, Shard, check_shard, read_manifest, write_manifest, write_shard
+from occhand.files import remove_leftovers
 from occhand.image_io import save_image
 from occhand.render.gallery import contact_sheet
 from occhand.synth.dataset import SynthDataset
@@ -100,8 +101,8 @@ def _begin(out: Path, dataset: SynthDataset, jpeg_quality: int | None, shard_sam
                 "the arguments and the version of occhand that it was made with."
             )
         finished = tuple(shard for shard in found.shards if _is_whole(out, shard))
-    for leftover in out.glob(".shard-*.tar"):  # of a run that was killed
-        leftover.unlink()
+    for pattern in (MANIFEST, "shard-*.tar", CONTACT_SHEET):
+        remove_leftovers(out, pattern)
     return replace(wanted, shards=finished)
 
 

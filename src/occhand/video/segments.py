@@ -20,7 +20,7 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float
 
-from occhand.files import atomic_path
+from occhand.files import atomic_path, remove_leftovers
 from occhand.video.frames import VideoError
 from occhand.video.rows import HandRows
 
@@ -69,8 +69,7 @@ class SegmentFolder:
         else:
             with atomic_path(file) as temporary:
                 temporary.write_text(json.dumps(wanted, indent=2), encoding="utf-8")
-        for leftover in path.glob(".*-*"):  # of a run that was killed
-            leftover.unlink()
+        remove_leftovers(path, "*")
 
     def raw_file(self, number: int) -> Path:
         return self.path / f"raw-{number:05d}.npz"
