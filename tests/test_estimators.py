@@ -12,6 +12,7 @@ from occhand.detect import DetectedHand, Keypoints2D
 from occhand.estimators import DefaultEstimator, HandView, NetworkEstimator
 from occhand.estimators.network import trust_seen
 from occhand.models.checkpoint import save_checkpoint
+from occhand.models.orientation import in_camera_axes
 from occhand.models.presets import find_preset
 from occhand.types import Camera
 
@@ -53,9 +54,31 @@ def test_handoccnet_needs_only_a_box_and_its_own_joints_place_it(networks, files
     predictor = Predictor.from_pretrained(files["handoccnet-open-s"], refine=False)
     (hand,) = predictor(example_image, boxes=example_hand.bbox_xyxy[None], sides=["right"], K=K)
     assert (hand.keypoint_source, hand.estimator) == ("handoccnet", "HandOccNet, placed by its own 2D joints")
-    output = networks["handoccnet-open-s"](predictor.estimator._prepare([view(example_image, example_hand)])[0])
+    model = networks["handoccnet-open-s"]
+    inputs, crop_from_img, _ = predictor.estimator._prepare([view(example_image, example_hand)])
+    output = in_camera_axes(model(inputs), model.config, crop_from_img @ torch.from_numpy(K).float())
     np.testing.assert_allclose(hand.vertices - hand.translation, output.vertices[0].detach().numpy(), atol=1e-4)
     np.testing.assert_allclose(hand.betas, output.betas[0].detach().numpy(), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["handoccnet-open-s", "handgcat-open-s"])
+def test_where_in_the_picture_a_hand_is_turns_it_as_a_camera_would(networks, name, example_image, example_hand):
+    """The same pixels seen off the axis are a hand that is turned by the angle to the axis; the network is not shown the difference."""
+    shown = view(example_image, example_hand)
+    estimator = NetworkEstimator(networks[name], refine=False)
+    middle = torch.linalg.inv(estimator._prepare([shown])[1][0].double()) @ torch.tensor([64.0, 64.0, 1.0], dtype=torch.float64)
+    ahead = K.copy()
+    ahead[:2, 2] = middle[:2]
+    off_axis = ahead.copy()
+    off_axis[0, 2] -= 600 * np.tan(0.3)
+    estimate = estimator([replace(shown, K=ahead), replace(shown, K=off_axis)])
+    output = networks[name](estimator._prepare([shown])[0])
+    torch.testing.assert_close(estimate.rotations[0], output.rotations[0], atol=1e-4, rtol=0)
+    turn = estimate.rotations[1, 0] @ estimate.rotations[0, 0].T
+    torch.testing.assert_close(turn[0, 2], torch.tensor(np.sin(0.3)).float(), atol=1e-3, rtol=0)
+    for hand in estimator([replace(shown, K=off_axis)]), estimate:
+        posed = estimator.hand(hand.rotations, hand.betas)
+        torch.testing.assert_close(posed.vertices + hand.translation[:, None], hand.vertices, atol=1e-5, rtol=0)
 
 
 def test_a_hand_is_refined_by_joints_that_are_not_the_networks_own(networks, example_image, example_hand):

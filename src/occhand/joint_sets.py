@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from occhand.data.joint_errors import DetectorErrors
-from occhand.data.transforms import TrainingCrop
+from occhand.data.transforms import TrainingCrop, look_at_middle
 from occhand.geometry.camera import project
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, sixd_to_matrix
 from occhand.hand.skeleton import FINGERS
@@ -41,7 +41,10 @@ _ANY_TURN, _TURN = 0.5, (0.3, 0.3, 0.6)
 
 
 def turned_hands(crop: TrainingCrop, count: int, generator: torch.Generator) -> TrainingCrop:
-    """Hands of the batch again, without pictures, each turned about its middle and cut anew; random joints count as hidden."""
+    """Hands of the batch again, without pictures, each turned about its middle and cut anew; random joints count as hidden.
+
+    They stand in the axes of a camera that looks at the middle of the crop, as networks with a lifter put them.
+    """
     index = torch.randint(len(crop.betas), (count,), generator=generator)
     device = crop.betas.device
     turn = _drawn_turns(count, generator).to(device)
@@ -60,7 +63,7 @@ def turned_hands(crop: TrainingCrop, count: int, generator: torch.Generator) -> 
     place[:, 2, 2] = 1
     per_finger = torch.rand(count, 1, 1, generator=generator) * torch.rand(count, 6, 1, generator=generator)
     hidden = torch.rand(count, 6, 4, generator=generator) < per_finger * 1.2
-    return TrainingCrop(
+    turned = TrainingCrop(
         image=crop.image.new_zeros(count, 3, 1, 1),
         joints_crop=(image_points - corner[:, None]) / side[:, None],
         joints_cam=joints,
@@ -70,6 +73,7 @@ def turned_hands(crop: TrainingCrop, count: int, generator: torch.Generator) -> 
         betas=crop.betas[index.to(device)],
         is_mirrored=crop.is_mirrored[index.to(device)],
     )
+    return look_at_middle(turned, 1)
 
 
 def _drawn_turns(count: int, generator: torch.Generator) -> Float[Tensor, "count 3 3"]:

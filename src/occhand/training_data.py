@@ -109,25 +109,29 @@ def open_training(recipe: Recipe, data: str, options: RunOptions) -> CropDataset
     Raises:
         ValueError: The data set is absent, broken or empty.
     """
-    size = find_preset(recipe.model).config.input_size
+    config = find_preset(recipe.model).config
+    size = config.input_size
     samples: HandDataset = load_split(data, size) if data in SPLITS else open_split(recipe, data, recipe.train_split, options)
     if options.samples is not None:
         samples = FirstSamples(samples, options.samples)
-    return CropDataset(samples, CropForTraining(size, recipe.augmentation, recipe.needs_pose), options.seed)
+    cut = CropForTraining(size, recipe.augmentation, recipe.needs_pose, config.orientation == "allocentric")
+    return CropDataset(samples, cut, options.seed)
 
 
 def open_validation(recipe: Recipe, data: str, options: RunOptions) -> HeldOut | None:
     """The crops to validate on, without augmentation."""
     if recipe.val_split is None:
         return None
-    size = find_preset(recipe.model).config.input_size
+    config = find_preset(recipe.model).config
+    size = config.input_size
     samples: HandDataset
     if recipe.val_split in SPLITS:
         beside = Path(data).parent / recipe.val_split
         samples = FolderDataset(beside, is_sparse=True) if (beside / MANIFEST).is_file() else load_split(recipe.val_split, size)
     else:
         samples = open_split(recipe, data, recipe.val_split, options)
-    crops = CropDataset(samples, CropForTraining(size, _NO_JITTER, needs_pose=False), shuffle=False)
+    cut = CropForTraining(size, _NO_JITTER, needs_pose=False, is_allocentric=config.orientation == "allocentric")
+    crops = CropDataset(samples, cut, shuffle=False)
     if not np.isfinite(crops.samples[0].joints_cam).all():
         logger.warning("%s says where no joints are, so there is no validation.", samples)
         return None

@@ -125,7 +125,8 @@ class ModelInput(NamedTuple):
 
 
 class ModelOutput(NamedTuple):
-    """What a network gives, in the hand layer's frame: axes of the camera, the wrist where the layer puts it; metres."""
+    """What a network gives, in the hand layer's frame: axes of the camera, the wrist where the layer puts it; metres. A network whose
+    `orientation` is `allocentric` has the axes of a camera that looks at the middle of the crop."""
 
     vertices: Float[Tensor, "B 778 3"]
     joints: Float[Tensor, "B 21 3"]

@@ -1,17 +1,22 @@
 """Training crops against the released pre-processing, and pictures that move with their labels."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from occhand.data.augment import RELEASED, STRONG, Augmentation, Jitter, JitterRange
-from occhand.data.transforms import CropForTraining, cut_crop, mirror_sample
+from occhand.data.transforms import CropForTraining, TrainingCrop, cut_crop, look_at_middle, mirror_sample
 from occhand.geometry.camera import project
 from occhand.geometry.crop import joints_bbox, square_bbox
 from occhand.hand.hand_layer import load_hand
-from occhand.types import HandSample
+from occhand.models.orientation import in_camera_axes
+from occhand.models.presets import find_preset
+from occhand.recipes import RECIPES
+from occhand.training_data import RunOptions, open_training
+from occhand.types import HandSample, ModelOutput
 from tests.data.samples import assert_same, make_sample
 from tests.golden.networks import golden_recipe
 from tests.golden.networks.compare import excess
@@ -90,6 +95,49 @@ def test_crop_camera_and_pose_agree(index):
     joints = hand(hand.rotations_from_axis_angle(crop.pose), crop.betas).joints
     torch.testing.assert_close(joints - joints[0], crop.joints_cam - crop.joints_cam[0], atol=1e-5, rtol=0)
     assert bool(crop.is_mirrored) == (index == 1)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_camera_that_looks_at_the_middle_sees_the_same_crop(index):
+    """Its axis goes through the middle, what it sees is where it was, pose and joints turn alike; its hands are what networks whose
+    orientation is allocentric give."""
+    crop = cut_crop(posed_sample(index), Jitter(1.2, 0.5, (1.0, 1.0, 1.0)), size=64)
+    seen = look_at_middle(crop, 64)
+    torch.testing.assert_close(project(seen.joints_cam, seen.K), crop.joints_crop * 64, atol=1e-3, rtol=0)
+    torch.testing.assert_close(project(torch.tensor([[0.0, 0.0, 1.0]]), seen.K), torch.full((1, 2), 32.0), atol=1e-3, rtol=0)
+    assert (seen.joints_cam - crop.joints_cam).abs().max() > 0.01
+    hand = load_hand("open", tip_set="freihand")
+    rotations, betas = hand.rotations_from_axis_angle(seen.pose[None]), crop.betas[None]
+    posed = hand(rotations, betas)
+    torch.testing.assert_close(posed.joints[0] - posed.joints[0, 0], seen.joints_cam - seen.joints_cam[0], atol=1e-5, rtol=0)
+    nothing = torch.zeros(1)
+    output = ModelOutput(posed.vertices, posed.joints, nothing, rotations, betas, seen.pose[None], posed.transforms, nothing)
+    config = replace(find_preset("handgcat-open-s").config, input_size=64, map_size=8)
+    turned = in_camera_axes(output, config, crop.K[None])
+    truth = hand(hand.rotations_from_axis_angle(crop.pose[None]), betas)
+    for name in ("vertices", "joints", "transforms"):
+        torch.testing.assert_close(getattr(turned, name), getattr(truth, name), atol=1e-5, rtol=0)
+    torch.testing.assert_close(hand.rotations_from_axis_angle(turned.pose), turned.rotations, atol=1e-5, rtol=0)
+    assert in_camera_axes(output, replace(config, orientation="egocentric"), crop.K[None]) is output
+
+
+def test_batches_are_looked_at_as_single_crops_are():
+    crops = [cut_crop(posed_sample(index), Jitter(), size=64) for index in range(2)]
+    batch = look_at_middle(TrainingCrop(*map(torch.stack, zip(*crops, strict=True))), 64)
+    for place, crop in enumerate(crops):
+        for name, value in look_at_middle(crop, 64)._asdict().items():
+            torch.testing.assert_close(getattr(batch, name)[place], value)
+
+
+@pytest.mark.parametrize(("recipe", "is_allocentric"), [("handgcat-open-s", True), ("handoccnet-ho3d-v2", False)])
+def test_crops_stand_as_their_network_puts_them(recipe, is_allocentric):
+    crops = open_training(RECIPES[recipe], "open-val", RunOptions(samples=1))
+    crop, rng = crops[0], np.random.default_rng([0, 0, 0])
+    jitter = crops.transform.augmentation.jitter.draw(rng.standard_normal, rng.random)
+    plain = cut_crop(crops.samples[0], jitter, crops.transform.size)
+    expected = look_at_middle(plain, crops.transform.size) if is_allocentric else plain
+    for name in ("joints_cam", "K", "pose"):
+        torch.testing.assert_close(getattr(crop, name), getattr(expected, name))
 
 
 def test_mirrored_twice_is_itself():

@@ -4,12 +4,25 @@ import numpy as np
 import pytest
 import torch
 
-from occhand.geometry.camera import crop_intrinsics, flip_opencv_opengl, mirror_intrinsics, project, unproject
+from occhand.geometry.camera import crop_intrinsics, flip_opencv_opengl, look_at, mirror_intrinsics, project, unproject
 from occhand.geometry.crop import crop_matrix, transform_points
 from occhand.types import Camera
 
 K = torch.tensor([[600.0, 0.5, 310.0], [0.0, 590.0, 250.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
 POINTS = torch.randn(4, 21, 3, generator=torch.Generator().manual_seed(0)).double() * 0.1 + torch.tensor([0.0, 0.0, 0.6])
+
+
+@pytest.mark.parametrize("pixel", [(320.0, 240.0), (0.0, 0.0), (639.0, 100.0)])
+def test_a_camera_that_looks_at_a_pixel_has_it_on_its_axis_and_is_turned_no_further(pixel):
+    K = torch.tensor([[500.0, 3.0, 320.0], [0.0, 480.0, 240.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    turn = look_at(torch.tensor(pixel, dtype=torch.float64), K)
+    torch.testing.assert_close(turn @ turn.mT, torch.eye(3, dtype=torch.float64))
+    torch.testing.assert_close(project(turn[None, :, 2], K)[0], torch.tensor(pixel, dtype=torch.float64))
+    angle = torch.arccos((turn.trace() - 1) / 2)
+    torch.testing.assert_close(angle, torch.arccos(turn[2, 2]))  # the angle between the two axes alone
+    in_view = project(torch.eye(3, dtype=torch.float64)[2:], K @ turn)  # any matrix to pixels will do
+    torch.testing.assert_close(in_view[0], torch.tensor(pixel, dtype=torch.float64))
+    torch.testing.assert_close(look_at(torch.tensor(pixel, dtype=torch.float64), K @ turn), torch.eye(3, dtype=torch.float64))
 
 
 def test_project_matches_the_pinhole_formula():

@@ -29,7 +29,7 @@ def main() -> None:
         verb.add_argument("--data", type=Path, required=True, help="folder that 'pack' wrote")
         verb.add_argument("--out", type=Path, required=True, help="file for the weights")
         verb.add_argument("--minutes", type=float, required=True, help="length of the run, over all its starts")
-        verb.add_argument("--start", type=Path, nargs="*", default=[], help="weights to begin with, the later before the earlier")
+        verb.add_argument("--begin-with", type=Path, nargs="*", default=[], help="weights to begin with, the later before the earlier")
         verb.add_argument("--keep-stem", action="store_true", help="leave the first convolution as it is; saves its backward pass")
         verb.add_argument("--rate", type=float, help="highest learning rate; less than the stage's own to go on from trained weights")
     verb = verbs.add_parser("average", help="mix the weights of two networks that began alike")
@@ -55,7 +55,7 @@ def main() -> None:
     if given.verb == "pack":
         print(f"{pack(given.shards, given.out)} hands in {given.out}")
     elif given.verb in STAGES:
-        pretrain(given.verb, given.model, given.data, given.out, given.minutes, given.start, given.keep_stem, given.rate)
+        pretrain(given.verb, given.model, given.data, given.out, given.minutes, given.begin_with, given.keep_stem, given.rate)
     elif given.verb == "average":
         print(average(given.weights, given.other, given.part, given.share, given.out))
     elif given.verb == "calibrate":

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from occhand.data.folder import FolderDataset
-from occhand.data.transforms import JOINTS_BOX_EXPANSION, TrainingCrop, mirror_sample
+from occhand.data.transforms import JOINTS_BOX_EXPANSION, TrainingCrop, look_at_middle, mirror_sample
 from occhand.files import atomic_path
 from occhand.geometry.crop import crop_image, crop_matrix, joints_bbox, square_bbox, transform_points
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
@@ -123,4 +123,4 @@ def _cut(
         betas=part["betas"],
         is_mirrored=torch.zeros(count, dtype=torch.bool),
     )
-    return crop, crop_from_img
+    return look_at_middle(crop, size), crop_from_img

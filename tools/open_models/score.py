@@ -17,6 +17,7 @@ from occhand.metrics.functional import point_errors
 from occhand.models.config import HandGCATConfig
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
+from occhand.models.orientation import in_camera_axes
 from occhand.synth.dataset import OCCLUSION_STRATA
 from occhand.types import ModelInput, ModelOutput
 from tools.open_models.held_out import HeldOut
@@ -82,13 +83,14 @@ def joints_rows(model: HandGCAT, held_out: HeldOut, errors: FixedErrors, with_fi
 
 @torch.no_grad()
 def run(model: HandOccNet | HandGCAT, held_out: HeldOut, joints_in: Tensor | None = None, image: Tensor | None = None) -> ModelOutput:
-    """The network on all hands; `image` in the place of their own crops."""
+    """The network on all hands, in the camera's axes; `image` in the place of their own crops."""
     image = held_out.crop.image if image is None else image
     outputs = []
     for first in range(0, len(image), _BATCH):
         part = slice(first, first + _BATCH)
         outputs.append(model(ModelInput(image[part], None if joints_in is None else joints_in[part])))
-    return ModelOutput._make(None if parts[0] is None else torch.cat(parts) for parts in zip(*outputs, strict=True))
+    output = ModelOutput._make(None if parts[0] is None else torch.cat(parts) for parts in zip(*outputs, strict=True))
+    return in_camera_axes(output, model.config, held_out.crop.K)
 
 
 def mean_pose(model: HandOccNet | HandGCAT, count: int) -> Float[Tensor, "n 21 3"]:

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from occhand.data.augment import RELEASED, Augmentation, Jitter
+from occhand.geometry.camera import look_at
 from occhand.geometry.crop import crop_image, crop_matrix, joints_bbox, square_bbox, transform_points
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from occhand.types import HandSample
@@ -28,11 +29,11 @@ class TrainingCrop(NamedTuple):
     joints_crop: Float[Tensor, "*batch 21 2"]
     """2D joints, 0..1 over the crop; may leave it."""
     joints_cam: Float[Tensor, "*batch 21 3"]
-    """Metres, in the camera that sees the crop upright."""
+    """Metres, in the camera that sees the crop upright; after `look_at_middle`, in one that looks at its middle, too."""
     joints_visible: Bool[Tensor, "*batch 21"]
     """All true where nobody knows."""
     K: Float[Tensor, "*batch 3 3"]
-    """Of that camera, pixels of the crop."""
+    """From that camera's points to pixels of the crop."""
     pose: Float[Tensor, "*batch 48"]
     """Axis-angle, mean pose included; the root turned with the crop. NaN where the data set does not say."""
     betas: Float[Tensor, "*batch 10"]
@@ -79,6 +80,8 @@ class CropForTraining:
     augmentation: Augmentation = RELEASED
     needs_pose: bool = True
     """Whether samples without pose or betas are refused."""
+    is_allocentric: bool = False
+    """Whether hands stand in the axes of a camera that looks at the middle of the crop."""
 
     def __call__(self, sample: HandSample, rng: np.random.Generator, others: Sequence[np.ndarray] = ()) -> TrainingCrop:
         """One crop with its targets.
@@ -93,6 +96,8 @@ class CropForTraining:
         """
         jitter = self.augmentation.jitter.draw(rng.standard_normal, rng.random)
         crop = cut_crop(sample, jitter, self.size, self.needs_pose)
+        if self.is_allocentric:
+            crop = look_at_middle(crop, self.size)
         pixels = (255 * crop.image.permute(1, 2, 0)).round().byte().numpy()
         joints = (crop.joints_crop * self.size).double().numpy()
         box = np.concatenate([joints.min(0), joints.max(0)]).clip(0, self.size)
@@ -162,6 +167,22 @@ def cut_crop(sample: HandSample, jitter: Jitter, size: int = 256, needs_pose: bo
         pose=torch.cat([root, pose[3:]]).float() if has_pose else pose.float(),
         betas=betas.float(),
         is_mirrored=torch.tensor(is_left),
+    )
+
+
+def look_at_middle(crop: TrainingCrop, size: int) -> TrainingCrop:
+    """The same crop in the axes of a camera that looks at its middle: hands that look alike then are alike.
+
+    Args:
+        crop: One or a batch.
+        size: Its side in the pixels that `K` leads to.
+    """
+    view_from_camera = look_at(torch.full_like(crop.K[..., 0, :2], size / 2), crop.K).mT
+    root = matrix_to_axis_angle(view_from_camera @ axis_angle_to_matrix(crop.pose[..., :3]))
+    return crop._replace(
+        joints_cam=crop.joints_cam @ view_from_camera.mT,
+        K=crop.K @ view_from_camera.mT,
+        pose=torch.cat([root, crop.pose[..., 3:]], dim=-1),
     )
 
 

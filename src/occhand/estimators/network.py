@@ -21,6 +21,7 @@ from occhand.models.config import HandGCATConfig
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.inspection import inspect
+from occhand.models.orientation import in_camera_axes
 from occhand.runtimes.network import ReadyNetwork
 from occhand.runtimes.onnx_graph import network_digest
 from occhand.types import KeypointSource, ModelInput, ModelOutput
@@ -73,6 +74,7 @@ class NetworkEstimator:
         own = _as_keypoints(_joints_img(output, crop_from_img, self._model.config.input_size))
         keypoints = [points or its_own for points, its_own in zip(given, own, strict=True)]
         evidence = Evidence.of(views, keypoints)
+        output = in_camera_axes(output, self._model.config, crop_from_img @ evidence.K)
         if output.joint_visibility is not None:
             evidence = evidence._replace(weights=trust_seen(evidence.weights, output.joint_visibility))
         is_refined = torch.tensor([points is not None if self._refine is None else self._refine for points in given])

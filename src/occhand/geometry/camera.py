@@ -24,6 +24,17 @@ def unproject(
     return torch.linalg.solve(K, homogeneous.mT).mT * depth[..., None]
 
 
+def look_at(pixel: Float[Tensor, "*batch 2"], K: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """`camera_from_view`: to this camera's axes from those of one at the same place that looks at a pixel, turned no further than it must.
+
+    `K` may be any matrix that takes points to homogeneous pixels, such as that of a turned crop.
+    """
+    ray = torch.linalg.solve(K, torch.cat([pixel, torch.ones_like(pixel[..., :1])], dim=-1)[..., None]).squeeze(-1)
+    x, y, z = (ray / ray.norm(dim=-1, keepdim=True)).unbind(-1)
+    shared = -x * y / (1 + z)
+    return torch.stack([1 - x * x / (1 + z), shared, x, shared, 1 - y * y / (1 + z), y, -x, -y, z], dim=-1).unflatten(-1, (3, 3))
+
+
 def flip_opencv_opengl(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     """OpenCV axes (y down, z forward) to OpenGL axes (y up, z backward), or back: half a turn about x, its own inverse."""
     return points * points.new_tensor([1.0, -1.0, -1.0])

@@ -59,6 +59,9 @@ class ModelConfig:
     """Released: six numbers per joint. HandOccNet's text: theta of 48 numbers."""
     flat_hand_mean: bool = False
     """Whether pose zero is the flat hand (HandGCAT) or the hand's mean pose (HandOccNet), as in the weights' training data."""
+    orientation: Literal["egocentric", "allocentric"] = "egocentric"
+    """Released: hands stand in the camera's axes. `allocentric` (ours): in those of a camera that looks at the middle of the crop, since
+    a crop does not show where in the picture it was cut (Kundu et al., 3D-RCNN, CVPR 2018, Section 3.3)."""
     joints_from: Literal["chain", "regressor"] = "chain"
     """Released: the 16 posed joints of the kinematic chain. HandOccNet's text: joint regressor times mesh. Five tip vertices in both."""
 

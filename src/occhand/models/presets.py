@@ -77,9 +77,10 @@ _SMALL: dict[str, Any] = {
     "initialisation": "rest_pose",
     "embedding_std": 0.02,
     "flat_hand_mean": True,
+    "orientation": "allocentric",
 }
 _SMALL_HANDGCAT: dict[str, Any] = _SMALL | {"kgc_splat": True, "inputs_may_miss": True, "kgc_layers": 3}
-_LIFTED: dict[str, Any] = {name: _SMALL[name] for name in ("lifter", "lifter_turns", "joint_heads", "flat_hand_mean")}
+_LIFTED: dict[str, Any] = {name: _SMALL[name] for name in ("lifter", "lifter_turns", "joint_heads", "flat_hand_mean", "orientation")}
 _OPEN: dict[str, Any] = _LIFTED | {name: _SMALL[name] for name in ("initialisation", "embedding_std")}
 """What training on generated hands adds to the released networks at their own size."""
 
