@@ -106,6 +106,7 @@ def test_the_card_says_what_the_file_is(exported):
     assert all(entry["is"] for kind in ("inputs", "outputs") for entry in about[kind].values())
     assert about["difference_to_pytorch_fp32"]["vertices_max_mm"] < 0.01
     assert about["sha256"] in page.read_text()
+    assert "axes of the camera (" in about["outputs"]["vertices"]["is"]
     assert network.stat().st_size > 0
 
 

@@ -16,7 +16,7 @@ _MEANING = {
     "image": "square crop around a right hand (mirror left ones), RGB, 0..1",
     "joints_crop": "2D joints, 0..1 over the crop (0 its left or top edge)",
     "given_joints_crop": "2D joints of a detector, 0..1 over the crop (0 its left or top edge)",
-    "vertices": "mesh, metres, hand frame: camera axes (x right, y down, z forward), the wrist where the hand layer puts it",
+    "vertices": "mesh, metres, hand frame: axes {axes} (x right, y down, z forward), the wrist where the hand layer puts it",
     "joints": "21 joints, metres, same frame",
     "rotations": "of the 16 MANO joints relative to their parents, root first, without the mean pose where the model adds it",
     "betas": "shape, standard deviations",
@@ -27,6 +27,11 @@ _MEANING = {
     "joint_visibility": "how likely each joint is seen, 0..1",
     "joint_depth": "how deep the picture shows each joint, along z from the joints' mean, metres",
     "joint_depth_sigma": "standard deviation of that depth, metres",
+}
+
+_AXES = {
+    "egocentric": "of the camera",
+    "allocentric": "of a camera at the same place that looks at the middle of the crop",
 }
 
 
@@ -43,7 +48,9 @@ def write_card(made: Path, info: GraphInfo, parity: Parity, about: dict[str, Any
         "precision": info.precision,
         "opset": OPSET,
         "inputs": {name: {"shape": shapes[name], "type": "float32", "is": _MEANING[name]} for name in graph_input_names(info.config)},
-        "outputs": {name: {"type": "float32", "is": _MEANING.get(name, "")} for name in info.outputs},
+        "outputs": {
+            name: {"type": "float32", "is": _MEANING.get(name, "").format(axes=_AXES[info.config.orientation])} for name in info.outputs
+        },
         "joint_order": list(JOINT_NAMES),
         "difference_to_pytorch_fp32": asdict(parity),
         "occhand": info.version,
