@@ -8,6 +8,7 @@ from occhand.fit.kinematics import HandState, JointChain
 from occhand.fit.posterior import Evidence, estimate_spread, expand
 from occhand.geometry.align import procrustes_align
 from occhand.geometry.camera import project
+from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.hand.prior import angles_from_rotations, load_prior
 from tests.fit.conftest import SeenHands
@@ -105,7 +106,7 @@ def test_refinement_brings_a_rough_hand_to_its_joints(hand: HandLayer, seen: See
     prior = load_prior()
     angles = angles_from_rotations(seen.rotations, prior.axes)
     rough = prior.rotations(prior.active(angles) + 0.12 * normal(torch.Size([32, 21])))
-    rough[:, 0] = seen.rotations[:, 0]
+    rough[:, 0] = axis_angle_to_matrix(0.15 * normal(torch.Size([32, 3]), 6)) @ seen.rotations[:, 0]
     before = hand(rough, seen.betas).joints
     before_mm = 1e3 * (procrustes_align(before, seen.joints) - seen.joints).norm(dim=-1).mean(-1)
     fit = refine_hand(hand, rough, seen.betas, seen.joints_img, seen.K)
@@ -118,6 +119,41 @@ def test_a_good_hand_withstands_poor_joints(hand: HandLayer, seen: SeenHands) ->
     points = seen.joints_img + 0.04 * seen.box[:, None, None] * normal(seen.joints_img.shape)
     refined = refine_hand(hand, seen.rotations, seen.betas, points, seen.K)
     assert pa_mpjpe_mm(refined, seen).mean() < 0.5 * pa_mpjpe_mm(fit_hand(hand, points, seen.K), seen).mean()
+
+
+def test_a_right_direction_withstands_poor_joints(hand: HandLayer, seen: SeenHands) -> None:
+    """Hands of the mean pose that face the right way, five joints known and all poor: without alignment they stay nearer than a fit's."""
+    rough, few = load_prior().rotations(load_prior().mean.expand(32, -1)), torch.zeros(32, 21)
+    rough[:, 0], few[:, ::5] = seen.rotations[:, 0], 1.0
+    points = seen.joints_img + 0.05 * seen.box[:, None, None] * normal(seen.joints_img.shape)
+    refined = refine_hand(hand, rough, seen.betas, points, seen.K, few)
+    fitted = fit_hand(hand, points, seen.K, few)
+    turned = [matrix_to_axis_angle(fit.rotations[:, 0] @ seen.rotations[:, 0].mT).norm(dim=-1).mean() for fit in (refined, fitted)]
+    assert turned[0] < 0.3 < 0.6 * turned[1], turned
+
+
+def test_derivatives_of_the_cost_of_a_direction(hand: HandLayer, seen: SeenHands) -> None:
+    """By finite differences, with all that draws to something but the direction made weak."""
+    prior, few = load_prior(), 1e-8 * torch.ones(32, 21)
+    angles = angles_from_rotations(seen.rotations, prior.axes)
+    states = HandState(
+        axis_angle_to_matrix(0.05 * normal(torch.Size([32, 3]))) @ seen.rotations[:, 0], seen.joints[:, 0], angles, seen.betas
+    )
+    weak = 1e-4 * torch.eye(21).expand(32, -1, -1)
+    evidence = Evidence(
+        seen.joints_img, few, seen.K, seen.box, torch.ones(32), prior.active(angles), weak, seen.betas, None, seen.rotations[:, 0],
+        torch.full((32,), 0.2),
+    )  # fmt: skip
+    chain = JointChain(hand, prior)
+    there = expand(chain, prior, evidence, states)
+    for axis in range(3):
+        costs = []
+        for step in (-1e-2, 1e-2):
+            turn = torch.zeros(32, 3)
+            turn[:, axis] = step
+            moved = states._replace(rotation=axis_angle_to_matrix(turn) @ states.rotation)
+            costs.append(expand(chain, prior, evidence, moved).cost)
+        torch.testing.assert_close((costs[1] - costs[0]) / 2e-2, 2 * there.gradient[:, axis], atol=0.02, rtol=0.02)
 
 
 @pytest.mark.parametrize("spread", [0.3, 1.0])

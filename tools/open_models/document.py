@@ -58,8 +58,10 @@ def _joints_line(model: HandOccNet, held_out: HeldOut) -> str:
 
 def _calibration_lines(judged: Calibration) -> str:
     said, found = (" ".join(f"{1e3 * float(value):.1f}" for value in values) for values in (judged.sigma_by_decile, judged.error_by_decile))
+    mean = 1e3 * float(judged.error_by_decile.mean())
     return "\n".join(
         [
+            f"Mean distance of joints where both hands have the same mean joint, in the camera's axes: {mean:.1f} mm.",
             f"Tenths of the predicted deviation, mean distance in mm: said {said}; found {found}.",
             f"Errors {'rise' if judged.is_monotone else 'do not rise'} from each tenth to the next.",
             f"Expected calibration error {100 * judged.expected_error:.1f} %. Visibility: AUROC {judged.visibility_auroc:.3f}.",

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from occhand.fit.kinematics import ANGLES, BETAS, HandState, JointChain
+from occhand.fit.kinematics import ANGLES, BETAS, ROTATION, HandState, JointChain
+from occhand.geometry.rotation import matrix_to_axis_angle
 from occhand.hand.prior import PosePrior
 from occhand.hand.skeleton import BONES
 
@@ -48,6 +49,10 @@ class Evidence(NamedTuple):
     betas_mean: Float[Tensor, "N 10"]
     directions: Float[Tensor, "N 20 3"] | None
     """Unit bone vectors of the 3D cue."""
+    rotation_mean: Float[Tensor, "N 3 3"] | None = None
+    """What the whole hand's rotation is drawn to; None: nothing is known of it."""
+    rotation_spread: Float[Tensor, "N"] | None = None
+    """Standard deviation from it about each axis, radians."""
 
     def select(self, index: Int[Tensor, "M"]) -> Evidence:
         return Evidence._make(None if field is None else field[index] for field in self)
@@ -105,7 +110,7 @@ def _add_priors(
     gradient: Float[Tensor, "N parameters"],
     hessian: Float[Tensor, "N parameters parameters"],
 ) -> Float[Tensor, "N"]:
-    """Add pose prior, joint limits and shape prior in place; their cost."""
+    """Add priors of pose, joint limits, shape and direction in place; their cost."""
     whitener = evidence.whitener
     active = prior.active(states.angles)
     pose = (whitener @ (active - evidence.pose_mean)[..., None]).squeeze(-1)
@@ -115,7 +120,14 @@ def _add_priors(
     gradient[:, ANGLES] += (whitener.mT @ pose[..., None]).squeeze(-1) + beyond / _LIMIT_SOFTNESS
     hessian.diagonal(dim1=-2, dim2=-1)[:, BETAS] += 1
     gradient[:, BETAS] += shape
-    return torch.cat([pose, beyond, shape], dim=-1).square().sum(-1)
+    cost = torch.cat([pose, beyond, shape], dim=-1).square().sum(-1)
+    if evidence.rotation_mean is None or evidence.rotation_spread is None:
+        return cost
+    precision = 1 / evidence.rotation_spread[:, None].square()
+    turn = matrix_to_axis_angle(states.rotation @ evidence.rotation_mean.mT)  # small, so its derivative by a further turn is the identity
+    hessian.diagonal(dim1=-2, dim2=-1)[:, ROTATION] += precision
+    gradient[:, ROTATION] += precision * turn
+    return cost + (precision * turn.square()).sum(-1)
 
 
 def _add_cue(

@@ -27,6 +27,8 @@ _FIRST_NOISE = 0.02
 """Standard deviation of the 2D joints before it is estimated, in sides of the hand's box."""
 _REFINEMENT_SPREAD = 0.7
 """How far a network's pose is off, in standard deviations of the prior, before that is estimated from its joints."""
+_TURN_PER_SPREAD = 0.3
+"""Radians that a network's hand as a whole is off for each such deviation; chosen on `open-val`."""
 _MIN_JOINTS = 4
 _LARGEST_TURN = 0.7
 """Radians that one step may turn the hand (about each axis) or bend a joint."""
@@ -98,8 +100,9 @@ def refine_hand(
 ) -> HandFit:
     """Move a given right hand, say a network's, towards its 2D joints. No gradients; deterministic.
 
-    The given pose and shape take the place of the prior's mean; how far the pose is off is estimated hand by hand, as the noise of the
-    joints is, so that clean joints move it far and poor ones little. Rotations that no muscle makes are kept as they are.
+    The given pose and shape take the place of the prior's mean, and the given direction has one too; how far the pose is off is estimated
+    hand by hand, as the noise of the joints is, so that clean joints move it far and poor ones little. Rotations that no muscle makes are
+    kept as they are.
 
     Args:
         hand: A right hand; mirror left hands before, with their joints and K.
@@ -120,6 +123,8 @@ def refine_hand(
         angles[:, 0] = 0
         covariance = _REFINEMENT_SPREAD**2 * prior.covariance
         evidence = _gather(hand, joints_img, K, weights, None, prior.active(angles), betas, covariance)
+        spread = torch.full_like(evidence.box, _REFINEMENT_SPREAD)
+        evidence = evidence._replace(rotation_mean=rotations[:, 0], rotation_spread=_TURN_PER_SPREAD * spread)
         chain = JointChain(hand, prior)
         state = HandState(rotations[:, 0], torch.zeros_like(betas[:, :3]), angles, betas)
         wrist = solve_translation(chain.joints(state), evidence.joints_img, evidence.K, evidence.weights)
@@ -218,6 +223,8 @@ def _finish(
         if first_spread is not None:
             spread = estimate_spread(prior, evidence, expansion, states, first_spread)
             evidence = evidence._replace(whitener=_whitener(prior.covariance) / spread[:, None, None])
+            if evidence.rotation_mean is not None:
+                evidence = evidence._replace(rotation_spread=_TURN_PER_SPREAD * spread)
         evidence = evidence._replace(noise=noise)
     rotations = rotations_from_angles(states.angles, prior.axes)
     rotations[:, 0] = states.rotation
