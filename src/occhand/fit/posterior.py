@@ -18,7 +18,7 @@ from occhand.geometry.rotation import matrix_to_axis_angle
 from occhand.hand.prior import PosePrior
 from occhand.hand.skeleton import BONES
 
-_NOISE_RANGE = (0.002, 0.05)
+_NOISE_RANGE = (0.002, 0.1)
 """Of the estimate, in sides of the hand's box, as every noise of 2D joints here."""
 _MIN_LEFT = 4
 """Measurements left to judge the noise by, at the least."""
