@@ -28,23 +28,10 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "B queries features"]:
         """Attend; `gate` scales what each query receives, per head."""
         q, k, v = (split_heads(tokens, self.heads) for tokens in (query, key, value))
-        received = attend(q, k, v)
+        received = scaled_dot_product_attention(q, k, v)
         if gate is not None:
             received = gate * received
         return received.transpose(1, 2).flatten(2)
-
-
-def attend(
-    q: Float[Tensor, "B heads queries width"], k: Float[Tensor, "B heads keys width"], v: Float[Tensor, "B heads keys width"]
-) -> Float[Tensor, "B heads queries width"]:
-    """softmax(q kᵀ / √d) v, by whichever way is quicker.
-
-    The backward pass of PyTorch's fused kernel takes three times as long in bf16 as in fp32 on a processor (2.13, AMX), and longer than
-    plain products do.
-    """
-    if torch.is_grad_enabled() and q.device.type == "cpu" and q.dtype == torch.bfloat16:
-        return torch.softmax((q * q.shape[-1] ** -0.5) @ k.mT, dim=-1) @ v
-    return scaled_dot_product_attention(q, k, v)
 
 
 def split_heads(tokens: Float[Tensor, "B tokens features"], heads: int) -> Float[Tensor, "B heads tokens width"]:
