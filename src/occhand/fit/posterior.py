@@ -123,11 +123,13 @@ def _add_priors(
     cost = torch.cat([pose, beyond, shape], dim=-1).square().sum(-1)
     if evidence.rotation_mean is None or evidence.rotation_spread is None:
         return cost
-    precision = 1 / evidence.rotation_spread[:, None].square()
+    # Of a Student t distribution, as the joints' errors: a network that looked the wrong way does not hold the hand back.
     turn = matrix_to_axis_angle(states.rotation @ evidence.rotation_mean.mT)  # small, so its derivative by a further turn is the identity
-    hessian.diagonal(dim1=-2, dim2=-1)[:, ROTATION] += precision
-    gradient[:, ROTATION] += precision * turn
-    return cost + (precision * turn.square()).sum(-1)
+    in_spreads = turn.square().sum(-1) / evidence.rotation_spread.square()
+    precision = (_DEGREES_OF_FREEDOM + 3) / (_DEGREES_OF_FREEDOM + in_spreads) / evidence.rotation_spread.square()
+    hessian.diagonal(dim1=-2, dim2=-1)[:, ROTATION] += precision[:, None]
+    gradient[:, ROTATION] += precision[:, None] * turn
+    return cost + (_DEGREES_OF_FREEDOM + 3) * torch.log1p(in_spreads / _DEGREES_OF_FREEDOM)
 
 
 def _add_cue(
