@@ -96,6 +96,8 @@ def test_the_bundled_networks_run_in_openvino(name, tmp_path):
     """Sums and bounds like those of their lifter have been read wrongly by it; an export that is off is refused."""
     pytest.importorskip("openvino", reason="needs the [export] extra")
     export_network(load_checkpoint(bundled_weights(name)).eval(), tmp_path / "network.xml")
+    about = json.loads((tmp_path / "network.json").read_text())
+    assert "axes of a camera at the same place that looks at the middle" in about["outputs"]["vertices"]["is"]
 
 
 def test_the_card_says_what_the_file_is(exported):

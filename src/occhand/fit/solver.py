@@ -100,9 +100,9 @@ def refine_hand(
 ) -> HandFit:
     """Move a given right hand, say a network's, towards its 2D joints. No gradients; deterministic.
 
-    The given pose and shape take the place of the prior's mean, and the given direction has one too; how far the pose is off is estimated
-    hand by hand, as the noise of the joints is, so that clean joints move it far and poor ones little. Rotations that no muscle makes are
-    kept as they are.
+    The given pose and shape take the place of the prior's mean, and the hand is drawn to the given direction as well; how far they are
+    off is estimated hand by hand, as the noise of the joints is, so that clean joints move the hand far and poor ones little. Rotations
+    that no muscle makes are kept as they are.
 
     Args:
         hand: A right hand; mirror left hands before, with their joints and K.
@@ -216,15 +216,15 @@ def _finish(
     joints_img: Float[Tensor, "B 21 2"],
     first_spread: float | None = None,
 ) -> HandFit:
-    """Descend further while the noise is estimated, and where a first one is given the poses' spread, then pose the whole hand."""
+    """Descend further while the noise is estimated, and where a first one is given the spread of poses and directions, then pose the whole
+    hand."""
     for _ in range(_NOISE_ROUNDS):
         states, expansion = _descend(chain, prior, evidence, states, _STEPS_PER_ROUND)
         noise = estimate_noise(evidence, expansion)
         if first_spread is not None:
             spread = estimate_spread(prior, evidence, expansion, states, first_spread)
-            evidence = evidence._replace(whitener=_whitener(prior.covariance) / spread[:, None, None])
-            if evidence.rotation_mean is not None:
-                evidence = evidence._replace(rotation_spread=_TURN_PER_SPREAD * spread)
+            whitener = _whitener(prior.covariance) / spread[:, None, None]
+            evidence = evidence._replace(whitener=whitener, rotation_spread=_TURN_PER_SPREAD * spread)
         evidence = evidence._replace(noise=noise)
     rotations = rotations_from_angles(states.angles, prior.axes)
     rotations[:, 0] = states.rotation
