@@ -22,6 +22,7 @@ from occhand.bench import in_turns
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.presets import create_model
+from occhand.runtimes.choice import processor_precisions
 from occhand.runtimes.network import load_exported, make_ready
 from occhand.runtimes.onnx_graph import example_input
 from occhand.types import ModelInput
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     kinds = [("torch", "fp32"), ("torch", "bf16"), ("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")]
+    kinds = [kind for kind in kinds if kind[1] in processor_precisions()]
     kinds += [("compile", "fp32")] if options.compile else []
     rows = []
     for name in options.networks:
