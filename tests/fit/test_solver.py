@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from occhand.fit import HandFit, fit_hand, refine_hand
-from occhand.fit.kinematics import HandState, JointChain
-from occhand.fit.posterior import Evidence, estimate_spread, expand
+from occhand.fit.kinematics import NUM_PARAMETERS, HandState, JointChain
+from occhand.fit.posterior import Evidence, estimate_spread, expand, prior_precision
 from occhand.geometry.align import procrustes_align
 from occhand.geometry.camera import project
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
@@ -52,7 +52,7 @@ def test_result_is_the_layers_hand_in_the_camera(hand: HandLayer, clean_fit: Han
     torch.testing.assert_close(posed.vertices + clean_fit.translation[:, None], clean_fit.vertices)
     torch.testing.assert_close(posed.joints + clean_fit.translation[:, None], clean_fit.joints)
     error = (project(clean_fit.joints, seen.K) - seen.joints_img).norm(dim=-1)
-    torch.testing.assert_close(error, clean_fit.error_px)
+    torch.testing.assert_close(error, clean_fit.error_px, atol=1e-3, rtol=0)
 
 
 def test_stays_within_the_joints_limits(clean_fit: HandFit) -> None:
@@ -102,6 +102,11 @@ def test_3d_cue_resolves_depth(hand: HandLayer, seen: SeenHands) -> None:
     assert with_cue.mean() < 0.9 * without.mean()
 
 
+def test_hands_may_take_part_in_training(clean_fit: HandFit, hand: HandLayer, seen: SeenHands) -> None:
+    refined = refine_hand(hand, clean_fit.rotations, clean_fit.betas, seen.joints_img, seen.K)
+    assert not any(field.is_inference() for fit in (clean_fit, refined) for field in fit)
+
+
 def test_refinement_brings_a_rough_hand_to_its_joints(hand: HandLayer, seen: SeenHands) -> None:
     prior = load_prior()
     angles = angles_from_rotations(seen.rotations, prior.axes)
@@ -139,11 +144,10 @@ def test_derivatives_of_the_cost_of_a_direction(hand: HandLayer, seen: SeenHands
     states = HandState(
         axis_angle_to_matrix(0.05 * normal(torch.Size([32, 3]))) @ seen.rotations[:, 0], seen.joints[:, 0], angles, seen.betas
     )
-    weak = 1e-4 * torch.eye(21).expand(32, -1, -1)
-    evidence = Evidence(
-        seen.joints_img, few, seen.K, seen.box, torch.ones(32), prior.active(angles), weak, seen.betas, None, seen.rotations[:, 0],
-        torch.full((32,), 0.2),
-    )  # fmt: skip
+    weak = torch.zeros(32, NUM_PARAMETERS, NUM_PARAMETERS)
+    evidence = Evidence.of(seen.joints_img, seen.K, torch.ones(32, 21), prior.active(angles), seen.betas, weak)._replace(
+        weights=few, noise=torch.ones(32), rotation_mean=seen.rotations[:, 0], rotation_spread=torch.full((32,), 0.2)
+    )
     chain = JointChain(hand, prior)
     there = expand(chain, prior, evidence, states)
     for axis in range(3):
@@ -164,11 +168,9 @@ def test_the_spread_of_given_poses_is_found(hand: HandLayer, seen: SeenHands, sp
     off = spread * torch.linalg.solve(whitener, normal(torch.Size([32, 21]))[..., None]).squeeze(-1)
     true = prior.active(angles_from_rotations(seen.rotations, prior.axes))
     states = HandState(seen.rotations[:, 0], seen.joints[:, 0], angles_from_rotations(seen.rotations, prior.axes), seen.betas)
-    evidence = Evidence(
-        seen.joints_img, torch.ones(32, 21), seen.K, seen.box, torch.full((32,), 0.002), true + off, whitener.expand(32, -1, -1),
-        seen.betas, None
-    )  # fmt: skip
-    found = estimate_spread(prior, evidence, expand(JointChain(hand, prior), prior, evidence, states), states, guess=0.7)
+    evidence = Evidence.of(seen.joints_img, seen.K, torch.ones(32, 21), true + off, seen.betas, prior_precision(prior, torch.ones(32)))
+    evidence, chain = evidence._replace(noise=torch.full((32,), 0.002)), JointChain(hand, prior)
+    found = estimate_spread(chain, prior, evidence, expand(chain, prior, evidence, states), states, guess=0.7)
     assert found.median() == pytest.approx(spread, rel=0.4)
 
 

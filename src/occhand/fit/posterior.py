@@ -12,12 +12,14 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
-from occhand.fit.kinematics import ANGLES, BETAS, ROTATION, HandState, JointChain
-from occhand.geometry.rotation import matrix_to_axis_angle
+from occhand.fit.kinematics import ANGLES, BETAS, NUM_PARAMETERS, ROTATION, HandState, JointChain
 from occhand.hand.prior import PosePrior
 from occhand.hand.skeleton import BONES
 
+_FIRST_NOISE = 0.02
+"""Standard deviation of the 2D joints before it is estimated, in sides of the hand's box."""
 _NOISE_RANGE = (0.002, 0.1)
 """Of the estimate, in sides of the hand's box, as every noise of 2D joints here."""
 _MIN_LEFT = 4
@@ -34,25 +36,57 @@ _GUESSED_ANGLES = 2.0
 
 
 class Evidence(NamedTuple):
-    """What a state is judged by, one row per state."""
+    """What a state is judged by, one row per state. Lengths in the image are in sides of the hand's box."""
 
-    joints_img: Float[Tensor, "N 21 2"]
+    target: Float[Tensor, "N 21 2"]
+    """2D joints."""
     weights: Float[Tensor, "N 21"]
-    K: Float[Tensor, "N 3 3"]
+    camera: Float[Tensor, "N 2 3"]
+    """The rows of K that give x and y."""
     box: Float[Tensor, "N"]
     """Longer side of the box around the joints, pixels."""
     noise: Float[Tensor, "N"]
-    """Standard deviation of the 2D joints, in boxes."""
-    pose_mean: Float[Tensor, "N active"]
-    whitener: Float[Tensor, "N active active"]
-    """Takes a difference of poses to standard normal coordinates."""
-    betas_mean: Float[Tensor, "N 10"]
-    directions: Float[Tensor, "N 20 3"] | None
+    """Standard deviation of the 2D joints."""
+    mean: Float[Tensor, "N parameters"]
+    """Pose and shape that a hand is drawn to; 0 for rotation and wrist."""
+    precision: Float[Tensor, "N parameters parameters"]
+    """Inverse covariance around them; 0 for rotation and wrist."""
+    directions: Float[Tensor, "N 20 3"] | None = None
     """Unit bone vectors of the 3D cue."""
     rotation_mean: Float[Tensor, "N 3 3"] | None = None
     """What the whole hand's rotation is drawn to; None: nothing is known of it."""
     rotation_spread: Float[Tensor, "N"] | None = None
     """Standard deviation from it about each axis, radians."""
+
+    @classmethod
+    def of(
+        cls,
+        joints_img: Float[Tensor, "N 21 2"],
+        K: Float[Tensor, "N 3 3"],
+        weights: Float[Tensor, "N 21"],
+        pose_mean: Float[Tensor, "N active"],
+        betas_mean: Float[Tensor, "N 10"],
+        precision: Float[Tensor, "N parameters parameters"],
+    ) -> Evidence:
+        """From pixels; joints of weight 0 may hold anything. The noise is a first guess."""
+        known = weights[..., None] > 0
+        low = torch.where(known, joints_img, torch.inf).amin(1, keepdim=True)
+        high = torch.where(known, joints_img, -torch.inf).amax(1, keepdim=True)
+        box = (high - low).amax(-1, keepdim=True)
+        return cls(
+            target=torch.where(known, joints_img, (low + high) / 2) / box,
+            weights=weights / weights.amax(-1, keepdim=True),
+            camera=K[:, :2] / box,
+            box=box.flatten(),
+            noise=torch.full_like(box.flatten(), _FIRST_NOISE),
+            mean=pad(torch.cat([pose_mean, betas_mean], dim=1), (ANGLES.start, 0)),
+            precision=precision,
+        )
+
+    @property
+    def intrinsics(self) -> Float[Tensor, "N 3 3"]:
+        """K, of an image whose pixel is a box."""
+        return torch.cat([self.camera, self.camera.new_tensor([[[0.0, 0.0, 1.0]]]).expand(len(self.camera), 1, 3)], dim=1)
 
     def select(self, index: Int[Tensor, "M"]) -> Evidence:
         return Evidence._make(None if field is None else field[index] for field in self)
@@ -66,70 +100,91 @@ class Expansion(NamedTuple):
     hessian: Float[Tensor, "N parameters parameters"]
     data_hessian: Float[Tensor, "N parameters parameters"]
     error: Float[Tensor, "N 21 2"]
-    """Of the reprojection, in boxes."""
+    """Of the reprojection."""
+
+    @property
+    def covariance(self) -> Float[Tensor, "N parameters parameters"]:
+        """Of the parameters, by Laplace's approximation."""
+        return torch.linalg.inv_ex(self.hessian).inverse
+
+
+def prior_precision(prior: PosePrior, spread: Float[Tensor, "N"]) -> Float[Tensor, "N parameters parameters"]:
+    """Inverse covariance of pose and shape around their means, of poses that spread so many standard deviations of the prior."""
+    pose, shape = prior.mean.new_zeros(2, NUM_PARAMETERS, NUM_PARAMETERS)
+    pose[ANGLES, ANGLES] = prior.precision
+    shape.diagonal()[BETAS] = 1
+    return pose / spread[:, None, None].square() + shape
 
 
 def expand(chain: JointChain, prior: PosePrior, evidence: Evidence, states: HandState) -> Expansion:
     """Second-order picture of the cost around each state."""
     joints, by_parameters = chain.linearize(states)
     error, jacobian = _reproject(evidence, joints, by_parameters)
-    precision = 1 / evidence.noise[:, None].square()
-    squared = error.square().sum(-1)
-    weights = (_robust_weights(evidence, squared) * precision).repeat_interleave(2, dim=1)
-    weighted = (weights[..., None] * jacobian).mT
-    data_hessian = weighted @ jacobian
-    gradient = (weighted @ error.flatten(1)[..., None]).squeeze(-1)
-    spread = torch.log1p(evidence.weights * squared * precision / _DEGREES_OF_FREEDOM)
-    cost = (_DEGREES_OF_FREEDOM + 2) * spread.sum(-1)
+    in_noise = _in_noise(evidence, error)
+    weights = _robust_weights(evidence, in_noise) / evidence.noise[:, None].square()
+    weighted = (weights[..., None, None] * jacobian).flatten(1, 2).mT
+    data_hessian = torch.bmm(weighted, jacobian.flatten(1, 2))
+    data_gradient = torch.bmm(weighted, error.flatten(1)[..., None])
 
-    hessian = data_hessian.clone()
-    cost = cost + _add_priors(prior, evidence, states, gradient, hessian)
+    active = states.angles.flatten(1).index_select(1, chain.active)
+    off = pad(torch.cat([active, states.betas], dim=1), (ANGLES.start, 0)) - evidence.mean
+    gradient = torch.baddbmm(data_gradient, evidence.precision, off[..., None]).squeeze(-1)
+    hessian = data_hessian + evidence.precision
+    cost = (_DEGREES_OF_FREEDOM + 2) * torch.log1p(in_noise / _DEGREES_OF_FREEDOM).sum(-1)
+    cost = cost + (off * (gradient - data_gradient.squeeze(-1))).sum(-1)
+
+    cost = cost + _add_limits(prior, active, gradient, hessian)
+    if evidence.rotation_mean is not None and evidence.rotation_spread is not None:
+        cost = cost + _add_direction(evidence.rotation_mean, evidence.rotation_spread, states, gradient, hessian)
     if evidence.directions is not None:
         cost = cost + _add_cue(evidence.directions, joints, by_parameters, gradient, hessian)
-    cost = torch.where((joints[..., 2] > _MIN_DEPTH).all(-1), cost, torch.inf)
+    cost = torch.where(joints[..., 2].amin(-1) > _MIN_DEPTH, cost, torch.inf)
     return Expansion(cost, gradient, hessian, data_hessian, error)
 
 
 def _reproject(
     evidence: Evidence, joints: Float[Tensor, "N 21 3"], by_parameters: Float[Tensor, "N 21 3 parameters"]
-) -> tuple[Float[Tensor, "N 21 2"], Float[Tensor, "N 42 parameters"]]:
-    """Reprojection error in boxes, and its derivative."""
-    box = evidence.box[:, None, None]
-    focal = evidence.K[:, None, :2, :2] / box[..., None]
-    inverse_depth = 1 / joints[..., 2:]
-    rays = joints[..., :2] * inverse_depth
-    error = (focal @ rays[..., None]).squeeze(-1) + (evidence.K[:, None, :2, 2] - evidence.joints_img) / box
-    rays_by = (by_parameters[:, :, :2] - rays[..., None] * by_parameters[:, :, 2:]) * inverse_depth[..., None]
-    return error, (focal @ rays_by).flatten(1, 2)
+) -> tuple[Float[Tensor, "N 21 2"], Float[Tensor, "N 21 2 parameters"]]:
+    """Reprojection error, and its derivative."""
+    depth = joints[..., 2:]
+    place = torch.bmm(joints, evidence.camera.mT) / depth
+    by_joint = (evidence.camera[:, None] - pad(place[..., None], (2, 0))) / depth[..., None]
+    jacobian = torch.bmm(by_joint.flatten(0, 1), by_parameters.flatten(0, 1))
+    return place - evidence.target, jacobian.unflatten(0, (-1, 21))
 
 
-def _add_priors(
+def _add_limits(
     prior: PosePrior,
-    evidence: Evidence,
+    active: Float[Tensor, "N active"],
+    gradient: Float[Tensor, "N parameters"],
+    hessian: Float[Tensor, "N parameters parameters"],
+) -> Float[Tensor, "N"]:
+    """Add what is beyond the joints' limits in place; its cost."""
+    beyond = (active - prior.clamp(active)) / _LIMIT_SOFTNESS
+    hessian.diagonal(dim1=-2, dim2=-1)[:, ANGLES] += (beyond != 0) / _LIMIT_SOFTNESS**2
+    gradient[:, ANGLES] += beyond / _LIMIT_SOFTNESS
+    return beyond.square().sum(-1)
+
+
+def _add_direction(
+    mean: Float[Tensor, "N 3 3"],
+    spread: Float[Tensor, "N"],
     states: HandState,
     gradient: Float[Tensor, "N parameters"],
     hessian: Float[Tensor, "N parameters parameters"],
 ) -> Float[Tensor, "N"]:
-    """Add priors of pose, joint limits, shape and direction in place; their cost."""
-    whitener = evidence.whitener
-    active = prior.active(states.angles)
-    pose = (whitener @ (active - evidence.pose_mean)[..., None]).squeeze(-1)
-    beyond = (active - prior.clamp(active)) / _LIMIT_SOFTNESS
-    shape = states.betas - evidence.betas_mean
-    hessian[:, ANGLES, ANGLES] += whitener.mT @ whitener + torch.diag_embed((beyond != 0) / _LIMIT_SOFTNESS**2)
-    gradient[:, ANGLES] += (whitener.mT @ pose[..., None]).squeeze(-1) + beyond / _LIMIT_SOFTNESS
-    hessian.diagonal(dim1=-2, dim2=-1)[:, BETAS] += 1
-    gradient[:, BETAS] += shape
-    cost = torch.cat([pose, beyond, shape], dim=-1).square().sum(-1)
-    if evidence.rotation_mean is None or evidence.rotation_spread is None:
-        return cost
+    """Add the turn from the expected rotation in place; its cost.
+
+    With r the columns of a rotation turned by an angle a from the expected one's, m: half of sum |r - m|^2 is 2 (1 - cos a), about a^2,
+    and half of sum m x r is the sine times the axis, half its derivative.
+    """
+    variance = spread.square()
     # Of a Student t distribution, as the joints' errors: a network that looked the wrong way does not hold the hand back.
-    turn = matrix_to_axis_angle(states.rotation @ evidence.rotation_mean.mT)  # small, so its derivative by a further turn is the identity
-    in_spreads = turn.square().sum(-1) / evidence.rotation_spread.square()
-    precision = (_DEGREES_OF_FREEDOM + 3) / (_DEGREES_OF_FREEDOM + in_spreads) / evidence.rotation_spread.square()
-    hessian.diagonal(dim1=-2, dim2=-1)[:, ROTATION] += precision[:, None]
-    gradient[:, ROTATION] += precision[:, None] * turn
-    return cost + (_DEGREES_OF_FREEDOM + 3) * torch.log1p(in_spreads / _DEGREES_OF_FREEDOM)
+    in_spreads = (states.rotation - mean).square().sum((-2, -1)) / (2 * variance)
+    precision = ((_DEGREES_OF_FREEDOM + 3) / (_DEGREES_OF_FREEDOM + in_spreads) / variance)[:, None]
+    hessian.diagonal(dim1=-2, dim2=-1)[:, ROTATION] += precision
+    gradient[:, ROTATION] += precision / 2 * torch.linalg.cross(mean, states.rotation, dim=1).sum(-1)
+    return (_DEGREES_OF_FREEDOM + 3) * torch.log1p(in_spreads / _DEGREES_OF_FREEDOM)
 
 
 def _add_cue(
@@ -152,33 +207,40 @@ def _add_cue(
 
 def estimate_noise(evidence: Evidence, expansion: Expansion) -> Float[Tensor, "N"]:
     """Error left over the number of measurements which the parameters have not used up."""
-    used = torch.linalg.solve_ex(expansion.hessian, expansion.data_hessian).result.diagonal(dim1=-2, dim2=-1).sum(-1)
-    squared = expansion.error.square().sum(-1)
+    used = (expansion.covariance * expansion.data_hessian).sum((-2, -1))
+    in_noise = _in_noise(evidence, expansion.error)
+    left = (_robust_weights(evidence, in_noise) * expansion.error.square().sum(-1)).sum(-1)
     measured = 2 * (evidence.weights > 0).sum(-1)
-    variance = (_robust_weights(evidence, squared) * squared).sum(-1) / (measured - used).clamp_min(_MIN_LEFT)
-    return variance.sqrt().clamp(*_NOISE_RANGE)
+    return (left / (measured - used).clamp_min(_MIN_LEFT)).sqrt().clamp(*_NOISE_RANGE)
 
 
-def estimate_spread(prior: PosePrior, evidence: Evidence, expansion: Expansion, states: HandState, guess: float) -> Float[Tensor, "N"]:
+def estimate_spread(
+    chain: JointChain, prior: PosePrior, evidence: Evidence, expansion: Expansion, states: HandState, guess: float
+) -> Float[Tensor, "N"]:
     """How far poses lie from the means they are drawn to, in standard deviations of the prior, each over the angles that its joints tell.
 
     Args:
+        chain: Whose states they are.
         prior: Of the pose.
-        evidence: With the whitener of the spread so far.
+        evidence: With the precision of the spread so far.
         expansion: Around the states.
         states: Where the descent is.
         guess: Expected before anything is seen.
     """
-    difference = (prior.active(states.angles) - evidence.pose_mean)[..., None]
-    squared = (difference.mT @ torch.linalg.solve(prior.covariance, difference)).flatten()
-    untold = torch.linalg.inv(expansion.hessian)[:, ANGLES, ANGLES] @ evidence.whitener.mT @ evidence.whitener
-    angles = (len(prior.covariance) - untold.diagonal(dim1=-2, dim2=-1).sum(-1)).clamp_min(0)
+    off = states.angles.flatten(1).index_select(1, chain.active) - evidence.mean[:, ANGLES]
+    squared = (off @ prior.precision * off).sum(-1)
+    untold = (expansion.covariance * evidence.precision)[:, ANGLES, ANGLES].sum((-2, -1))
+    angles = (len(prior.mean) - untold).clamp_min(0)
     return ((squared + _GUESSED_ANGLES * guess**2) / (angles + _GUESSED_ANGLES)).sqrt()
 
 
-def _robust_weights(evidence: Evidence, squared_error: Float[Tensor, "N 21"]) -> Float[Tensor, "N 21"]:
+def _in_noise(evidence: Evidence, error: Float[Tensor, "N 21 2"]) -> Float[Tensor, "N 21"]:
+    """Squared 2D errors in the variances of their joints."""
+    return evidence.weights * error.square().sum(-1) / evidence.noise[:, None].square()
+
+
+def _robust_weights(evidence: Evidence, in_noise: Float[Tensor, "N 21"]) -> Float[Tensor, "N 21"]:
     """Weights under which least squares descends on the Student t cost of 2D errors."""
-    in_noise = evidence.weights * squared_error / evidence.noise[:, None].square()
     return evidence.weights * (_DEGREES_OF_FREEDOM + 2) / (_DEGREES_OF_FREEDOM + in_noise)
 
 

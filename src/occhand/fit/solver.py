@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
 from occhand.fit.kinematics import ANGLES, BETAS, ROTATION, WRIST, HandState, JointChain
-from occhand.fit.posterior import Evidence, Expansion, bone_vectors, estimate_noise, estimate_spread, expand
+from occhand.fit.posterior import Evidence, Expansion, bone_vectors, estimate_noise, estimate_spread, expand, prior_precision
 from occhand.fit.translation import solve_translation
 from occhand.fit.views import find_starts
 from occhand.geometry.camera import project
@@ -23,8 +23,6 @@ from occhand.hand.prior import PosePrior, angles_from_rotations, load_prior, rot
 _STARTS, _SCREENING_STEPS = 12, 4
 _SURVIVORS, _FITTING_STEPS = 4, 5
 _NOISE_ROUNDS, _STEPS_PER_ROUND = 5, 3
-_FIRST_NOISE = 0.02
-"""Standard deviation of the 2D joints before it is estimated, in sides of the hand's box."""
 _REFINEMENT_SPREAD = 0.7
 """How far a network's pose is off, in standard deviations of the prior, before that is estimated from its joints."""
 _TURN_PER_SPREAD = 0.3
@@ -78,15 +76,17 @@ def fit_hand(
             not positive.
     """
     prior = _prior_for(hand, prior)
-    with torch.no_grad():
+    with torch.inference_mode():
         B = len(joints_img)
-        pose_mean, betas_mean = prior.mean.expand(B, -1), joints_img.new_zeros(B, 10)
-        evidence = _gather(hand, joints_img, K, weights, joints_world, pose_mean, betas_mean, prior.covariance)
+        pose_mean, betas_mean = prior.mean.expand(B, -1), prior.mean.new_zeros(B, 10)
+        precision = prior_precision(prior, prior.mean.new_ones(B))
+        evidence = _gather(hand, joints_img, K, weights, joints_world, pose_mean, betas_mean, precision)
         chain = JointChain(hand, prior)
         starts = find_starts(chain, prior, _rays(evidence), evidence.weights, _STARTS)
         states = _keep_best(chain, prior, evidence, starts, _SCREENING_STEPS, _SURVIVORS)
         states = _keep_best(chain, prior, evidence, states, _FITTING_STEPS, 1)
-        return _finish(hand, chain, prior, evidence, states, joints_img)
+        fit = _finish(hand, chain, prior, evidence, states, joints_img)
+    return _usable(fit)
 
 
 def refine_hand(
@@ -117,18 +117,23 @@ def refine_hand(
         ValueError: As for `fit_hand`.
     """
     prior = _prior_for(hand, prior)
-    with torch.no_grad():
+    with torch.inference_mode():
         rotations, betas = rotations.to(hand.v_template), betas.to(hand.v_template)
         angles = angles_from_rotations(rotations, prior.axes)
         angles[:, 0] = 0
-        covariance = _REFINEMENT_SPREAD**2 * prior.covariance
-        evidence = _gather(hand, joints_img, K, weights, None, prior.active(angles), betas, covariance)
-        spread = torch.full_like(evidence.box, _REFINEMENT_SPREAD)
+        spread = betas.new_full((len(betas),), _REFINEMENT_SPREAD)
+        evidence = _gather(hand, joints_img, K, weights, None, prior.active(angles), betas, prior_precision(prior, spread))
         evidence = evidence._replace(rotation_mean=rotations[:, 0], rotation_spread=_TURN_PER_SPREAD * spread)
         chain = JointChain(hand, prior)
         state = HandState(rotations[:, 0], torch.zeros_like(betas[:, :3]), angles, betas)
-        wrist = solve_translation(chain.joints(state), evidence.joints_img, evidence.K, evidence.weights)
-        return _finish(hand, chain, prior, evidence, state._replace(wrist=wrist), joints_img, _REFINEMENT_SPREAD)
+        wrist = solve_translation(chain.joints(state), evidence.target, evidence.intrinsics, evidence.weights)
+        fit = _finish(hand, chain, prior, evidence, state._replace(wrist=wrist), joints_img, _REFINEMENT_SPREAD)
+    return _usable(fit)
+
+
+def _usable(fit: HandFit) -> HandFit:
+    """Tensors that training may take, as those made in inference mode are not."""
+    return HandFit._make(field.clone() for field in fit)
 
 
 def _prior_for(hand: HandLayer, prior: PosePrior | None) -> PosePrior:
@@ -147,38 +152,19 @@ def _gather(
     joints_world: Float[Tensor, "B 21 3"] | None,
     pose_mean: Float[Tensor, "B active"],
     betas_mean: Float[Tensor, "B 10"],
-    covariance: Float[Tensor, "active active"],
+    precision: Float[Tensor, "B parameters parameters"],
 ) -> Evidence:
     """Check what came from outside, and bring it together."""
     weights = torch.ones_like(joints_img[..., 0]) if weights is None else weights
     _check(joints_img, K, weights)
-    known = weights[..., None] > 0
-    low = torch.where(known, joints_img, torch.inf).amin(1)
-    high = torch.where(known, joints_img, -torch.inf).amax(1)
-    box = (high - low).amax(-1)
-    if (box <= 0).any():
+    evidence = Evidence.of(joints_img, K, weights, pose_mean, betas_mean, precision)
+    if (evidence.box <= 0).any():
         raise ValueError("All 2D joints of a hand lie in one place. Give pixels, not fractions, and check the order of the axes.")
-    directions = None
     if joints_world is not None:
         if not torch.isfinite(joints_world).all():
             raise ValueError("A 3D joint has a number that is not finite. Leave the 3D joints out if some are not known.")
-        directions = normalize(bone_vectors(joints_world), dim=-1)
-    evidence = Evidence(
-        joints_img=torch.where(known, joints_img, ((low + high) / 2)[:, None]),
-        weights=weights / weights.amax(-1, keepdim=True),
-        K=K,
-        box=box,
-        noise=torch.full_like(box, _FIRST_NOISE),
-        pose_mean=pose_mean,
-        whitener=_whitener(covariance).expand(len(box), -1, -1),
-        betas_mean=betas_mean,
-        directions=directions,
-    )
+        evidence = evidence._replace(directions=normalize(bone_vectors(joints_world), dim=-1))
     return Evidence._make(None if field is None else field.to(hand.v_template) for field in evidence)
-
-
-def _whitener(covariance: Float[Tensor, "active active"]) -> Float[Tensor, "active active"]:
-    return torch.linalg.inv(torch.linalg.cholesky(covariance))
 
 
 def _check(joints_img: Float[Tensor, "B 21 2"], K: Float[Tensor, "B 3 3"], weights: Float[Tensor, "B 21"]) -> None:
@@ -194,8 +180,8 @@ def _check(joints_img: Float[Tensor, "B 21 2"], K: Float[Tensor, "B 3 3"], weigh
 
 
 def _rays(evidence: Evidence) -> Float[Tensor, "N 21 2"]:
-    pixels = torch.cat([evidence.joints_img, torch.ones_like(evidence.joints_img[..., :1])], dim=-1)
-    return torch.linalg.solve(evidence.K, pixels.mT).mT[..., :2]
+    pixels = pad(evidence.target, (0, 1), value=1.0)
+    return torch.linalg.solve(evidence.intrinsics, pixels.mT).mT[..., :2]
 
 
 def _keep_best(chain: JointChain, prior: PosePrior, evidence: Evidence, states: HandState, steps: int, count: int) -> HandState:
@@ -222,9 +208,8 @@ def _finish(
         states, expansion = _descend(chain, prior, evidence, states, _STEPS_PER_ROUND)
         noise = estimate_noise(evidence, expansion)
         if first_spread is not None:
-            spread = estimate_spread(prior, evidence, expansion, states, first_spread)
-            whitener = _whitener(prior.covariance) / spread[:, None, None]
-            evidence = evidence._replace(whitener=whitener, rotation_spread=_TURN_PER_SPREAD * spread)
+            spread = estimate_spread(chain, prior, evidence, expansion, states, first_spread)
+            evidence = evidence._replace(precision=prior_precision(prior, spread), rotation_spread=_TURN_PER_SPREAD * spread)
         evidence = evidence._replace(noise=noise)
     rotations = rotations_from_angles(states.angles, prior.axes)
     rotations[:, 0] = states.rotation
@@ -237,7 +222,7 @@ def _finish(
         translation=translation,
         vertices=posed.vertices + translation[:, None],
         joints=joints,
-        error_px=(project(joints, evidence.K) - joints_img).norm(dim=-1),
+        error_px=(evidence.box[:, None, None] * project(joints, evidence.intrinsics) - joints_img).norm(dim=-1),
         noise_px=evidence.noise * evidence.box,
     )
 
@@ -265,7 +250,7 @@ def _where(choice: Bool[Tensor, "N"], yes: tuple[Tensor, ...], no: tuple[Tensor,
 
 
 def _move(chain: JointChain, states: HandState, step: Float[Tensor, "N parameters"]) -> HandState:
-    angles = states.angles.flatten(1).clone()
-    angles[:, chain.active] += step[:, ANGLES].clamp(-_LARGEST_TURN, _LARGEST_TURN)
-    turn = axis_angle_to_matrix(step[:, ROTATION].clamp(-_LARGEST_TURN, _LARGEST_TURN))
+    turned = step.clamp(-_LARGEST_TURN, _LARGEST_TURN)
+    angles = states.angles.flatten(1).index_add(1, chain.active, turned[:, ANGLES])
+    turn = axis_angle_to_matrix(turned[:, ROTATION])
     return HandState(turn @ states.rotation, states.wrist + step[:, WRIST], angles.view_as(states.angles), states.betas + step[:, BETAS])

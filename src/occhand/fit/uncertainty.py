@@ -7,12 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from occhand.fit.kinematics import HandState, JointChain
-from occhand.fit.posterior import Evidence, estimate_noise, expand
+from occhand.fit.posterior import Evidence, estimate_noise, expand, prior_precision
 from occhand.hand.hand_layer import HandLayer
 from occhand.hand.prior import angles_from_rotations, load_prior
 
-_FIRST_NOISE = 0.02
-"""Standard deviation of the 2D joints before it is estimated, in sides of the hand's box."""
 _NOISE_ROUNDS = 5
 
 
@@ -44,25 +42,12 @@ def joint_sigma(
         Metres.
     """
     prior, chain = load_prior(), JointChain(hand, load_prior())
-    known = weights[..., None] > 0
-    low = torch.where(known, joints_img, torch.inf).amin(1)
-    high = torch.where(known, joints_img, -torch.inf).amax(1)
-    box = (high - low).amax(-1)
-    evidence = Evidence(
-        joints_img=torch.where(known, joints_img, ((low + high) / 2)[:, None]),
-        weights=weights / weights.amax(-1, keepdim=True),
-        K=K,
-        box=box,
-        noise=torch.full_like(box, _FIRST_NOISE),
-        pose_mean=prior.mean.expand(len(box), -1),
-        whitener=torch.linalg.inv(torch.linalg.cholesky(prior.covariance)).expand(len(box), -1, -1),
-        betas_mean=torch.zeros_like(betas),
-        directions=None,
-    )
+    precision = prior_precision(prior, torch.ones_like(betas[:, 0]))
+    evidence = Evidence.of(joints_img, K, weights, prior.mean.expand(len(betas), -1), torch.zeros_like(betas), precision)
     state = HandState(rotations[:, 0], wrist, angles_from_rotations(rotations, prior.axes), betas)
     for _ in range(_NOISE_ROUNDS):
         evidence = evidence._replace(noise=estimate_noise(evidence, expand(chain, prior, evidence, state)))
-    covariance = torch.linalg.inv(expand(chain, prior, evidence, state).hessian)
+    covariance = expand(chain, prior, evidence, state).covariance
     jacobian = chain.linearize(state)[1]
     jacobian = jacobian - jacobian.mean(1, keepdim=True)
     variance = torch.einsum("bjxp, bpq, bjxq -> bjx", jacobian, covariance, jacobian)

@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 _SMALL_ANGLE_SQUARED = 1e-4
-"""Below it (0.01 rad) sine and cosine ratios come from their series, whose next term is under float32 rounding."""
+"""Below it (0.01 rad) a ratio comes from its series, whose next term is under float32 rounding."""
+_LEAST_SQUARED = 1e-12
+"""Angles are not taken to be smaller, so that what is divided by them stays finite."""
 
 
 def skew(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
@@ -24,15 +26,12 @@ def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor,
     Args:
         axis_angle: Radians times the unit axis; angles beyond pi are fine.
     """
-    squared = (axis_angle * axis_angle).sum(-1)[..., None, None]
-    is_small = squared < _SMALL_ANGLE_SQUARED
-    safe = torch.where(is_small, torch.ones_like(squared), squared)
-    angle = safe.sqrt()
-    sine_ratio = torch.where(is_small, 1 - squared / 6 + squared**2 / 120, torch.sin(angle) / angle)
-    cosine_ratio = torch.where(is_small, 0.5 - squared / 24 + squared**2 / 720, (1 - torch.cos(angle)) / safe)
+    # By the half angle h: (1 - cos 2h) / (2h)^2 = (sin h / h)^2 / 2 and sin 2h / 2h = (sin h / h) cos h lose nothing near h = 0.
+    half = (axis_angle * axis_angle).sum(-1)[..., None, None].clamp_min(_LEAST_SQUARED).sqrt() / 2
+    ratio = half.sin() / half
     K = skew(axis_angle)
     identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
-    return identity + sine_ratio * K + cosine_ratio * (K @ K)
+    return identity + ratio * half.cos() * K + ratio.square() / 2 * (K @ K)
 
 
 def matrix_to_quaternion(R: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:

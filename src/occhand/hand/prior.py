@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -142,6 +142,11 @@ class PosePrior:
         identity = torch.eye(len(self.mean), dtype=self.mean.dtype, device=self.mean.device)
         return torch.linalg.solve_triangular(self._cholesky, identity, upper=False)
 
+    @cached_property
+    def precision(self) -> Float[Tensor, "active active"]:
+        """The covariance's inverse."""
+        return torch.cholesky_inverse(self._cholesky)
+
     def whiten(self, active: Float[Tensor, "*batch active"]) -> Float[Tensor, "*batch active"]:
         """Standard normal coordinates; half their squared length is the negative log density up to a constant."""
         return (active - self.mean) @ self._whitener.mT
@@ -169,6 +174,7 @@ class PosePrior:
         return rotations_from_angles(self.angles(active), self.axes)
 
 
+@cache
 def load_prior(dtype: torch.dtype = torch.float32) -> PosePrior:
     """The prior bundled with the open hand.
 
