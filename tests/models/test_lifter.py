@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from occhand.geometry.rotation import axis_angle_to_matrix
 from occhand.models.checkpoint import bundled_weights, load_checkpoint
 from occhand.models.joint_heads import Sight
-from occhand.models.lifter import Evidence2D, Lifter
+from occhand.models.lifter import Evidence2D, Lifter, Targets
 from occhand.models.presets import PRESETS
 
 SCALE, SHIFT = 5.0, torch.tensor([0.48, 0.53])
@@ -38,7 +38,7 @@ def feedback(lifter, posed, given, seen=6.0, depth=None, spread=0.01):
     depth = posed[2].joints[..., 2] if depth is None else depth
     sight = Sight(torch.as_tensor(seen).expand(6, 21), depth, torch.full((6, 21), spread))
     evidence = Evidence2D(in_crop(posed[2].joints), torch.full((6, 21, 2), 0.1), given, sight)
-    parts = lifter._feedback(evidence, posed[2], posed[1]).split([63, 9, 10, 1, 2, 42, 48, 42, 48, 21, 48], dim=1)
+    parts = lifter._feedback(Targets.of(evidence), posed[2], posed[1]).split([63, 9, 10, 1, 2, 42, 48, 42, 48, 21, 48], dim=1)
     names = ("joints", "wrist", "betas", "scale", "shift", "own", "own_turns", "given", "given_turns", "depth", "depth_turns")
     return dict(zip(names, parts, strict=True))
 

@@ -15,7 +15,7 @@ from occhand.geometry.rotation import axis_angle_to_matrix
 from occhand.hand.assets import load_parameters
 from occhand.hand.kinematics import chain_transforms
 from occhand.hand.parameters import HandParameters
-from occhand.hand.skeleton import FINGERS, HOUSE_FROM_HO3D, MANO_JOINT_NAMES, TipSet, tip_vertices
+from occhand.hand.skeleton import FINGERS, JOINT_NAMES, MANO_FINGERS, MANO_JOINT_NAMES, TipSet, tip_vertices
 from occhand.types import SIDES, Side
 
 
@@ -45,7 +45,10 @@ class PosedSkeleton(NamedTuple):
         return self._replace(joints=self.joints - middle, centres=self.centres - middle)
 
 
-_LAST_JOINTS = [MANO_JOINT_NAMES.index(f"{finger}3") for finger in FINGERS]
+_TIP_OF_DIGIT = [FINGERS.index(finger) for finger in MANO_FINGERS]
+_CHAIN_NAMES = (*MANO_JOINT_NAMES, *(f"{finger}4" for finger in MANO_FINGERS))
+_HOUSE_FROM_CHAIN = [_CHAIN_NAMES.index(name) for name in JOINT_NAMES]
+"""From MANO's joints and then tips, digits in MANO's order."""
 
 
 class HandLayer(nn.Module):
@@ -67,6 +70,10 @@ class HandLayer(nn.Module):
     joint_directions: Tensor
     hands_mean: Tensor
     hands_components: Tensor
+    tip_template: Tensor
+    tip_directions: Tensor
+    tip_index: Tensor
+    house_from_chain: Tensor
     faces: Tensor
 
     def __init__(self, parameters: HandParameters, tip_set: TipSet = "manopth") -> None:
@@ -88,6 +95,12 @@ class HandLayer(nn.Module):
         buffer("joint_directions", np.einsum("jv,vck->kjc", parameters.J_regressor, parameters.shapedirs).reshape(10, -1))
         buffer("hands_mean", parameters.hands_mean)
         buffer("hands_components", parameters.hands_components)
+        # Tips follow MANO's order of digits here, so that each stands beside its last joint.
+        tips = np.array(self.tip_ids)[_TIP_OF_DIGIT]
+        buffer("tip_template", parameters.v_template[tips])
+        buffer("tip_directions", parameters.shapedirs[tips].transpose(2, 0, 1).reshape(10, -1))
+        self.register_buffer("tip_index", torch.from_numpy(tips), persistent=False)
+        self.register_buffer("house_from_chain", torch.tensor(_HOUSE_FROM_CHAIN), persistent=False)
         self.register_buffer("faces", torch.from_numpy(parameters.faces.astype(np.int64)), persistent=False)
 
     def rest_joints(self, betas: Float[Tensor, "*batch 10"]) -> Float[Tensor, "*batch 16 3"]:
@@ -136,7 +149,7 @@ class HandLayer(nn.Module):
             planes.addcmul_(self._blend_over_vertices(R[..., axis]), shaped[:, axis, None])  # in place: the fresh product is ours
         vertices = planes.mT
 
-        joints = torch.cat([t, vertices[:, list(self.tip_ids)]], dim=1)[:, list(HOUSE_FROM_HO3D)]
+        joints = torch.cat([t, vertices.index_select(1, self.tip_index)], dim=1).index_select(1, self.house_from_chain)
         vertices = vertices.reshape(*batch, *vertices.shape[1:])  # of no hands too
         return PosedHand(vertices, joints.reshape(*batch, 21, 3), _homogeneous(R, t).reshape(*batch, 16, 4, 4))
 
@@ -145,12 +158,12 @@ class HandLayer(nn.Module):
 
         Fingertips go with their last bone, without pose blend shapes: on the open hand, which has none there, they are `forward`'s.
         """
-        rest, tips = self.rest_joints(betas), list(self.tip_ids)
+        rest = self.rest_joints(betas)
         R, t = chain_transforms(rotations, rest)
-        directions = self.blend_directions[:10].unflatten(1, (3, -1))[..., tips].mT.flatten(1)
-        bones = self.v_template[tips] + (betas @ directions).unflatten(-1, (5, 3)) - rest[..., _LAST_JOINTS, :]
-        posed_tips = (R[..., _LAST_JOINTS, :, :] @ bones[..., None]).squeeze(-1) + t[..., _LAST_JOINTS, :]
-        return PosedSkeleton(torch.cat([t, posed_tips], dim=-2)[..., list(HOUSE_FROM_HO3D), :], t, R)
+        tips = self.tip_template + (betas @ self.tip_directions).unflatten(-1, (5, 3))
+        bones, digits_R, digits_t = tips - rest[..., 3::3, :], R[..., 3::3, :, :], t[..., 3::3, :]
+        posed_tips = (digits_R @ bones[..., None]).squeeze(-1) + digits_t
+        return PosedSkeleton(torch.cat([t, posed_tips], dim=-2).index_select(-2, self.house_from_chain), t, R)
 
     def _blend_over_vertices(self, column: Float[Tensor, "B 16 3"]) -> Float[Tensor, "B 3 778"]:
         """One column of the joints' transforms, mixed by the skin weights of each vertex."""

@@ -6,9 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_FIRST_JOINTS = (1, 4, 7, 10, 13)
-"""MANO's order has three joints per digit in a row, so each digit's k-th joint is its first plus k."""
-
 
 def chain_transforms(
     rotations: Float[Tensor, "*batch 16 3 3"], joints_rest: Float[Tensor, "*#batch 16 3"]
@@ -21,16 +18,16 @@ def chain_transforms(
         rotations: Of each MANO joint relative to its parent; the root first.
         joints_rest: Metres; one rest skeleton for all, or one each.
     """
-    R, t = rotations[..., :1, :, :], joints_rest[..., :1, :].expand(*rotations.shape[:-3], 1, 3)
-    wrist, levels = (R, t), []
-    parents = [0] * 5
+    # MANO's order has three joints per digit in a row.
+    digits, wrist = joints_rest[..., 1:, :].unflatten(-2, (5, 3)), joints_rest[..., :1, :]
+    chains = torch.cat([wrist[..., None, :].expand(*wrist.shape[:-2], 5, 1, 3), digits], dim=-2)
+    bones, turns = chains[..., 1:, :] - chains[..., :-1, :], rotations[..., 1:, :, :].unflatten(-3, (5, 3))
+    R, t = rotations[..., :1, :, :], wrist.expand(*rotations.shape[:-3], 1, 3)
+    levels = [(R, t)]
     for depth in range(3):
-        joints = [first + depth for first in _FIRST_JOINTS]
-        bone = joints_rest[..., joints, :] - joints_rest[..., parents, :]
-        t = (R @ bone[..., None]).squeeze(-1) + t
-        R = R @ rotations[..., joints, :, :]
+        t = (R @ bones[..., depth, :, None]).squeeze(-1) + t
+        R = R @ turns[..., depth, :, :]
         levels.append((R, t))
-        parents = joints
-    # From levels over all digits back to MANO's order, digit by digit.
+    (wrist_R, wrist_t), *levels = levels
     digits_R, digits_t = torch.stack([R for R, _ in levels], -3).flatten(-4, -3), torch.stack([t for _, t in levels], -2).flatten(-3, -2)
-    return torch.cat([wrist[0], digits_R], -3), torch.cat([wrist[1], digits_t], -2)
+    return torch.cat([wrist_R, digits_R], -3), torch.cat([wrist_t, digits_t], -2)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from occhand.geometry.rotation import sixd_to_matrix
 from occhand.hand.hand_layer import HandLayer, PosedSkeleton
@@ -119,12 +120,12 @@ class Lifter(nn.Module):
 
     def every_step(self, evidence: Evidence2D, hand: HandLayer) -> Iterator[LiftedHand]:
         """The hand after each turn, for a loss on all of them."""
-        x = self.enter(self._numbers(evidence))
+        x, targets = self.enter(self._numbers(evidence)), Targets.of(evidence)
         rotations = torch.eye(3).to(evidence.joints_crop).expand(x.shape[0], NUM_ROTATIONS, 3, 3)
         betas = rotations.new_zeros(x.shape[0], NUM_BETAS)
         for step in self.steps:
             with full_precision(x):
-                feedback = self._feedback(evidence, hand.skeleton(rotations.detach(), betas.detach()), betas.detach())
+                feedback = self._feedback(targets, hand.skeleton(rotations.detach(), betas.detach()), betas.detach())
             x, turn, change, hidden = step(x, feedback)
             with full_precision(x):
                 rotations, betas = rotations @ sixd_to_matrix(turn.to(rotations).unflatten(1, (-1, 6))), betas + change.to(betas)
@@ -139,34 +140,22 @@ class Lifter(nn.Module):
         numbers += [sight.depth / TYPICAL_DEPTH, torch.log(sight.depth_spread / TYPICAL_DEPTH)]
         return torch.cat(numbers, dim=1)
 
-    def _feedback(self, evidence: Evidence2D, skeleton: PosedSkeleton, betas: Float[Tensor, "B 10"]) -> Float[Tensor, "B numbers"]:
+    def _feedback(self, targets: Targets, skeleton: PosedSkeleton, betas: Float[Tensor, "B 10"]) -> Float[Tensor, "B numbers"]:
         """Where the hand so far is, how far 2D joints and depths are from it, and how far each of its joints would turn to meet them."""
-        own, sight = evidence.joints_crop.detach(), _sight(evidence)
-        sharpness = _SHARPEST / (evidence.spread.detach().mean(-1, keepdim=True) + _SHARPEST)
-        sources = [(own, torch.ones_like(sharpness))]
-        laid_over, trust = own, sharpness
-        if evidence.given is not None:
-            known = _is_known(evidence.given)
-            given = torch.where(known, evidence.given, own)
-            weight = known * (_HIDDEN_WEIGHT + (1 - _HIDDEN_WEIGHT) * torch.sigmoid(_seen(sight)[..., None]))
-            sources.append((given, weight))
-            laid_over, trust = given, torch.where(known, weight, sharpness)
         centred = skeleton.centred()
-        laid = _lay_over(centred.joints, laid_over, trust)
+        laid = _lay_over(centred.joints, targets.laid_over, targets.trust)
+        off = ((targets.points - laid.points) * (targets.weights[:-1] > 0)).clamp(-_FAR, _FAR)
+        deeper = (targets.depth - centred.joints[..., 2:]).clamp(-_TOO_DEEP, _TOO_DEEP)
+        moves = torch.cat([pad(off / laid.scale[..., None], (0, 1)), pad(deeper, (2, 0))[None]])
+        asked = 2 * self._asked_turns(centred, moves, targets.weights).flatten(2)
         numbers = [10 * centred.joints.flatten(1), skeleton.rotations[:, 0].flatten(1), betas, laid.scale / 5, laid.shift - 0.5]
-        for points, weight in sources:
-            off = ((points - laid.points) * (weight > 0)).clamp(-_FAR, _FAR)
-            flat = torch.cat([off / laid.scale[..., None], torch.zeros_like(off[..., :1])], dim=-1)
-            numbers += [8 * off.flatten(1), 2 * self._asked_turns(centred, flat, weight).flatten(1)]
-        deeper = (sight.depth.detach() - centred.joints[..., 2]).clamp(-_TOO_DEEP, _TOO_DEEP)[..., None]
-        clearness = _CLEAREST / (sight.depth_spread.detach()[..., None] + _CLEAREST)
-        along = torch.cat([torch.zeros_like(own), deeper], dim=-1)
-        numbers += [20 * deeper.flatten(1), 2 * self._asked_turns(centred, along, clearness).flatten(1)]
+        for missed, turns in zip((*(8 * off).flatten(2), 20 * deeper.flatten(1)), asked, strict=True):
+            numbers += [missed, turns]
         return torch.cat(numbers, dim=1)
 
     def _asked_turns(
-        self, skeleton: PosedSkeleton, off: Float[Tensor, "B 21 3"], weight: Float[Tensor, "B 21 1"]
-    ) -> Float[Tensor, "B 16 3"]:
+        self, skeleton: PosedSkeleton, off: Float[Tensor, "*sources B 21 3"], weight: Float[Tensor, "*sources B 21 1"]
+    ) -> Float[Tensor, "*sources B 16 3"]:
         """Rotation vector of each joint in its own frame, radians, that alone would bring the joints beyond it nearest to where they
         should be: as torque over moment of inertia. Both are taken about the origin and then moved to the centres, so that nothing is
         computed for every pair of centre and joint.
@@ -176,14 +165,44 @@ class Lifter(nn.Module):
             off: How far each joint should move, metres.
             weight: How much each joint counts.
         """
-        counts, centres = self.moved * weight.mT, skeleton.centres
-        across = skeleton.joints[..., :2]
-        moments = torch.cat([off, torch.linalg.cross(skeleton.joints, off), across, across.square()], dim=-1)
+        joints, centres = skeleton.joints.expand_as(off), skeleton.centres.expand(*off.shape[:-2], -1, -1)
+        counts, across = self.moved * weight.mT, joints[..., :2]
+        moments = torch.cat([off, torch.linalg.cross(joints, off), across, across.square()], dim=-1)
         force, torque, first, second = (counts @ moments).split([3, 3, 2, 2], dim=-1)
         torque = torque - torch.linalg.cross(centres, force)
         x, y = (second - 2 * centres[..., :2] * first + centres[..., :2].square() * counts.sum(-1, keepdim=True)).unbind(-1)
         inertia = x + y + _SLACK * self.moved.sum(-1)  # not as one sum: OpenVINO 2026.4 adds a constant after one wrongly
         return (skeleton.rotations.mT @ (torque / inertia[..., None])[..., None]).squeeze(-1)
+
+
+class Targets(NamedTuple):
+    """What the hand is held against at every step: the network's own 2D joints, then given ones where it takes any, and depths."""
+
+    points: Float[Tensor, "sources B 21 2"]
+    """0..1 over the crop."""
+    weights: Float[Tensor, "sources+1 B 21 1"]
+    """How much each counts; the last are of the depths."""
+    depth: Float[Tensor, "B 21 1"]
+    """Metres, from the mean of the joints."""
+    laid_over: Float[Tensor, "B 21 2"]
+    """What the hand is laid over: given joints before the network's own."""
+    trust: Float[Tensor, "B 21 1"]
+
+    @classmethod
+    def of(cls, evidence: Evidence2D) -> Targets:
+        """From what was seen and given."""
+        own, sight = evidence.joints_crop.detach(), _sight(evidence)
+        sharpness = _SHARPEST / (evidence.spread.detach().mean(-1, keepdim=True) + _SHARPEST)
+        clearness = _CLEAREST / (sight.depth_spread.detach()[..., None] + _CLEAREST)
+        points, weights, laid_over, trust = [own], [torch.ones_like(sharpness)], own, sharpness
+        if evidence.given is not None:
+            known = _is_known(evidence.given)
+            given = torch.where(known, evidence.given, own)
+            weight = known * (_HIDDEN_WEIGHT + (1 - _HIDDEN_WEIGHT) * torch.sigmoid(_seen(sight)[..., None]))
+            points.append(given)
+            weights.append(weight)
+            laid_over, trust = given, torch.where(known, weight, sharpness)
+        return cls(torch.stack(points), torch.stack([*weights, clearness]), sight.depth.detach()[..., None], laid_over, trust)
 
 
 class LifterStep(nn.Module):
