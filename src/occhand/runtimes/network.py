@@ -168,6 +168,7 @@ def _onnx_session(path: Path, names: tuple[str, ...]) -> Arrays:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # after a run: what a caller does next has the processor
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda given: session.run(None, dict(zip(names, given, strict=True)))
 
