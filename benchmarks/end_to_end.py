@@ -58,7 +58,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     plain = Predictor.from_pretrained(options.model, refine=False, runtime=options.runtime)
     predictor = Predictor.from_pretrained(options.model, refine=True, runtime=options.runtime)
-    thorough, quick = MediaPipeHands.load(), MediaPipeHands.load(tile_fractions=(1.0,))
+    thorough, quick = MediaPipeHands.load(), MediaPipeHands.load(tile_fractions=(1.0,), copies=1)
     times: dict[str, list[float]] = {}
 
     def note(stage: str, call: Callable[[], object]) -> None:

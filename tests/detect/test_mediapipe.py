@@ -11,7 +11,7 @@ import pytest
 from occhand.detect import Detector, Follower, Keypointer
 from occhand.detect.landmarker import Landmarks
 from occhand.detect.landmarker_file import ENVIRONMENT_VARIABLE, cached_landmarker_file
-from occhand.detect.mediapipe import OUTSIDE_WEIGHT, MediaPipeHands
+from occhand.detect.mediapipe import OUTSIDE_WEIGHT, MediaPipeHands, Networks
 from occhand.detect.modes import overlap
 
 HAND = np.array(
@@ -52,10 +52,11 @@ class _Network:
         return found if self.palms else [*found, nothing][:1]
 
 
-def _hands(known: list[tuple[np.ndarray, bool]], tile_fractions: tuple[float, ...] = (1.0, 0.5), blind: bool = False) -> MediaPipeHands:
-    return MediaPipeHands(
-        _Network([] if blind else known, palms=True), _Network(known), _Network(known, presence=True), tile_fractions=tile_fractions
-    )
+def _hands(
+    known: list[tuple[np.ndarray, bool]], tile_fractions: tuple[float, ...] = (1.0, 0.5), blind: bool = False, copies: int = 1
+) -> MediaPipeHands:
+    networks = Networks(_Network([] if blind else known, palms=True), _Network(known, presence=True))
+    return MediaPipeHands([networks] * copies, _Network(known), tile_fractions)
 
 
 def test_it_is_a_detector_and_a_keypointer() -> None:
@@ -109,6 +110,25 @@ def test_joints_inside_a_box() -> None:
         assert overlap(box, np.concatenate([hit[1].joints_img.min(axis=0), hit[1].joints_img.max(axis=0)])) > 0.7
 
 
+@pytest.mark.parametrize("blind", [False, True])
+def test_copies_of_the_networks_share_the_work_and_find_the_same(blind: bool) -> None:
+    alone, shared = (_hands([RIGHT, LEFT], blind=blind, copies=copies).detect(MAP) for copies in (1, 3))
+    assert len(alone) == 2
+    for one, other in zip(alone, shared, strict=True):
+        assert one.keypoints is not None
+        assert other.keypoints is not None
+        np.testing.assert_array_equal(one.keypoints.joints_img, other.keypoints.joints_img)
+        assert (one.score, one.side) == (other.score, other.side)
+
+
+def test_what_one_copy_meets_stops_all() -> None:
+    def broken(picture: np.ndarray) -> list[Landmarks]:
+        raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        MediaPipeHands([Networks(broken, broken)] * 2, broken).detect(MAP)
+
+
 def test_the_side_given_wins() -> None:
     box = np.concatenate([RIGHT[0].min(axis=0), RIGHT[0].max(axis=0)])
     hit = _hands([RIGHT]).find_joints(MAP, box, "left")
@@ -123,7 +143,7 @@ def test_joints_outside_of_the_image_count_less() -> None:
     def network(picture: np.ndarray) -> list[Landmarks]:
         return [Landmarks(0.5 + HAND * 0.04, np.zeros((21, 3)), 0.9)]
 
-    hit = MediaPipeHands(network, network, network).find_joints(MAP, np.concatenate([joints.min(axis=0), joints.max(axis=0)]))
+    hit = MediaPipeHands([Networks(network, network)], network).find_joints(MAP, np.concatenate([joints.min(axis=0), joints.max(axis=0)]))
     assert hit is not None
     is_inside = (hit[1].joints_img <= (251.5, 239.5)).all(axis=1)
     assert 0 < is_inside.sum() < 21
@@ -158,8 +178,8 @@ class TestReal:
 
         rng = np.random.default_rng(0)
         image = np.kron(rng.integers(0, 255, (14, 14, 3)), np.ones((16, 16, 1))).astype(np.uint8)
-        upright = network._look(WindowCutter(image), Window((111.5, 111.5), 224.0))
-        turned = network._look(WindowCutter(np.ascontiguousarray(np.rot90(image))), Window((111.5, 111.5), 224.0, -np.pi / 2))
+        upright = network._copies[0].look(WindowCutter(image), Window((111.5, 111.5), 224.0))
+        turned = network._copies[0].look(WindowCutter(np.ascontiguousarray(np.rot90(image))), Window((111.5, 111.5), 224.0, -np.pi / 2))
         back = (turned.joints_img - 111.5) @ Window((0.0, 0.0), 1.0, np.pi / 2).rotation.T + 111.5
         assert upright.presence == pytest.approx(turned.presence, abs=0.02)
         assert np.abs(back - upright.joints_img).max() < 3.0

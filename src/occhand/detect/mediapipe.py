@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from queue import SimpleQueue
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 
 from occhand.detect.detector import DetectedHand, Keypoints2D
@@ -42,6 +46,29 @@ OUTSIDE_WEIGHT = 0.2
 """Of joints that MediaPipe places outside of the image: it extrapolates them."""
 
 
+MAX_COPIES = 4
+"""Of the networks, which use one thread each."""
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+class Networks(NamedTuple):
+    """What looks at windows."""
+
+    find: Landmarker
+    """Palm and landmark network."""
+    presence: Landmarker
+    """Landmark network in the given window, with presence as its score (`aim_at_window`, `report_presence`)."""
+
+    def look(self, cutter: WindowCutter, window: Window) -> Reading:
+        """What the landmark network reads in a window."""
+        (hand,) = self.presence(cutter.cut(window, READ_SIZE))
+        world = hand.joints_world.copy()
+        world[:, :2] = world[:, :2] @ window.rotation.T
+        return Reading(window, window.to_image(hand.joints), world, hand.right_score)
+
+
 class MediaPipeHands:
     """Detector and keypointer on MediaPipe's hand landmarker. Deterministic; one image at a time.
 
@@ -54,25 +81,27 @@ class MediaPipeHands:
     tile in eight directions; that takes a few seconds.
 
     Args:
-        find: Palm and landmark network.
-        read: Landmark network in the given window (`aim_at_window`).
-        presence: The same with presence as its score (`report_presence`).
+        copies: Of the networks; they share the windows of an image between them, each on a thread of its own.
+        read: Landmark network in the given window, with the hand's side as its score.
         tile_fractions: Sizes of the tiles; none searches the whole image only: a tenth of the time, and small hands are missed.
     """
 
-    def __init__(
-        self, find: Landmarker, read: Landmarker, presence: Landmarker, tile_fractions: tuple[float, ...] = TILE_FRACTIONS
-    ) -> None:
-        self._find, self._read, self._presence = find, read, presence
-        self._tile_fractions = tile_fractions
+    def __init__(self, copies: Sequence[Networks], read: Landmarker, tile_fractions: tuple[float, ...] = TILE_FRACTIONS) -> None:
+        self._copies, self._read, self._tile_fractions = copies, read, tile_fractions
 
     @classmethod
-    def load(cls, task_file: str | os.PathLike[str] | None = None, tile_fractions: tuple[float, ...] = TILE_FRACTIONS) -> MediaPipeHands:
+    def load(
+        cls,
+        task_file: str | os.PathLike[str] | None = None,
+        tile_fractions: tuple[float, ...] = TILE_FRACTIONS,
+        copies: int | None = None,
+    ) -> MediaPipeHands:
         """Start the networks.
 
         Args:
             task_file: MediaPipe's `hand_landmarker.task`; None looks where `find_landmarker_file` says.
             tile_fractions: As in the class.
+            copies: Of the networks, about 100 MB each; None: as many as PyTorch has threads, up to 4.
 
         Raises:
             ImportError: The extra is not installed.
@@ -82,12 +111,15 @@ class MediaPipeHands:
         require_mediapipe()
         task = find_landmarker_file(task_file).read_bytes()
         aimed = aim_at_window(task)
-        return cls(
-            find=open_landmarker(task, max_hands=8, min_score=MIN_PALM_SCORE),
-            read=open_landmarker(aimed, max_hands=1, min_score=0.0),
-            presence=open_landmarker(report_presence(aimed), max_hands=1, min_score=0.0),
-            tile_fractions=tile_fractions,
-        )
+        with_presence = report_presence(aimed)
+        networks = [
+            Networks(
+                find=open_landmarker(task, max_hands=8, min_score=MIN_PALM_SCORE),
+                presence=open_landmarker(with_presence, max_hands=1, min_score=0.0),
+            )
+            for _ in range(copies or min(MAX_COPIES, torch.get_num_threads()))
+        ]
+        return cls(networks, open_landmarker(aimed, max_hands=1, min_score=0.0), tile_fractions)
 
     def detect(self, image: UInt8[np.ndarray, "height width 3"]) -> list[DetectedHand]:
         """All hands of an RGB image, best score first."""
@@ -108,7 +140,8 @@ class MediaPipeHands:
         a hand, of that side, in that box, and on which most starts settle.
         """
         cutter = WindowCutter(image)
-        starts = (self._look(cutter, around_box(bbox_xyxy, scale, angle)) for scale in BOX_SCALES for angle in BOX_ANGLES)
+        boxes = (around_box(bbox_xyxy, scale, angle) for scale in BOX_SCALES for angle in BOX_ANGLES)
+        starts = self._spread(lambda networks, window: networks.look(cutter, window), boxes)
         best: tuple[float, Side, Reading] | None = None
         for mode in group(self._settle(cutter, (around_hand(start.joints_img) for start in starts))):
             shared = overlap(mode.reading.bbox_xyxy, bbox_xyxy)
@@ -126,15 +159,16 @@ class MediaPipeHands:
 
     def follow(self, image: UInt8[np.ndarray, "height width 3"], joints_img: Float[np.ndarray, "21 2"]) -> Keypoints2D | None:
         """The joints of the hand expected at `joints_img`, by one look in the window around them; None when no hand is seen there."""
-        reading = self._look(WindowCutter(image), around_hand(joints_img))
+        reading = self._copies[0].look(WindowCutter(image), around_hand(joints_img))
         return None if reading.presence < MIN_PRESENCE else _keypoints(reading, reading.presence, image.shape[:2])
 
     def _tiles(self, image: np.ndarray) -> list[Window]:
         height, width = image.shape[:2]
         return [tile for fraction in self._tile_fractions for tile in tiles(height, width, fraction)]
 
-    def _find_by_palms(self, cutter: WindowCutter, size: tuple[int, ...], windows: Iterable[Window]) -> list[DetectedHand]:
-        found = [window.to_image(hand.joints) for window in windows for hand in self._find(cutter.cut(window, FIND_SIZE))]
+    def _find_by_palms(self, cutter: WindowCutter, size: tuple[int, ...], windows: Sequence[Window]) -> list[DetectedHand]:
+        seen = self._spread(lambda networks, window: networks.find(cutter.cut(window, FIND_SIZE)), windows)
+        found = [window.to_image(hand.joints) for window, hands in zip(windows, seen, strict=True) for hand in hands]
         readings = self._settle(cutter, (around_hand(joints_img) for joints_img in found))
         modes = suppress(group(reading for reading in readings if reading.presence >= MIN_PRESENCE))
         hands = [self._to_hand(cutter, mode.reading, size) for mode in modes]
@@ -142,7 +176,8 @@ class MediaPipeHands:
 
     def _find_by_search(self, cutter: WindowCutter, size: tuple[int, ...], windows: Iterable[Window]) -> list[DetectedHand]:
         turned = (replace(window, angle=angle) for window in windows for angle in SEARCH_ANGLES)
-        starts = sorted((self._look(cutter, window) for window in turned), key=lambda start: -start.presence)[:SEARCH_STARTS]
+        looks = self._spread(lambda networks, window: networks.look(cutter, window), turned)
+        starts = sorted(looks, key=lambda start: -start.presence)[:SEARCH_STARTS]
         likely = (around_hand(start.joints_img) for start in starts if start.presence >= MIN_START_PRESENCE)
         modes = suppress(group(self._settle(cutter, likely)))
         return [
@@ -153,19 +188,32 @@ class MediaPipeHands:
 
     def _settle(self, cutter: WindowCutter, windows: Iterable[Window]) -> list[Reading]:
         """Look, move the window to what was seen, look again."""
-        readings = []
-        for window in windows:
-            for _ in range(SETTLE_STEPS):
-                reading = self._look(cutter, window)
-                window = around_hand(reading.joints_img)
-            readings.append(reading)
-        return readings
 
-    def _look(self, cutter: WindowCutter, window: Window) -> Reading:
-        (hand,) = self._presence(cutter.cut(window, READ_SIZE))
-        world = hand.joints_world.copy()
-        world[:, :2] = world[:, :2] @ window.rotation.T
-        return Reading(window, window.to_image(hand.joints), world, hand.right_score)
+        def settle(networks: Networks, window: Window) -> Reading:
+            for _ in range(SETTLE_STEPS):
+                reading = networks.look(cutter, window)
+                window = around_hand(reading.joints_img)
+            return reading
+
+        return self._spread(settle, windows)
+
+    def _spread(self, task: Callable[[Networks, Item], Found], items: Iterable[Item]) -> list[Found]:
+        """What a task makes of each item, in their order; whichever copy of the networks is free takes the next one."""
+        if len(self._copies) == 1:
+            return [task(self._copies[0], item) for item in items]
+        free: SimpleQueue[Networks] = SimpleQueue()
+        for networks in self._copies:
+            free.put(networks)
+
+        def run(item: Item) -> Found:
+            networks = free.get()
+            try:
+                return task(networks, item)
+            finally:
+                free.put(networks)
+
+        with ThreadPoolExecutor(len(self._copies), "occhand-detect") as threads:
+            return list(threads.map(run, items))
 
     def _right_score(self, cutter: WindowCutter, window: Window) -> float:
         (hand,) = self._read(cutter.cut(window, READ_SIZE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -40,10 +41,10 @@ class Window:
 
 
 class WindowCutter:
-    """Cuts windows out of one image; large ones from a halved copy, so that shrinking does not alias."""
+    """Cuts windows out of one image; large ones from a halved copy, so that shrinking does not alias. Several threads may cut at once."""
 
     def __init__(self, image: UInt8[np.ndarray, "height width 3"]) -> None:
-        self._levels = [Image.fromarray(image)]
+        self._levels, self._halving = [Image.fromarray(image)], Lock()
 
     def cut(self, window: Window, size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
         """The window as `size` x `size` pixels, black outside of the image."""
@@ -59,8 +60,9 @@ class WindowCutter:
 
     def _level(self, shrink: float) -> int:
         wanted = max(0, int(math.log2(max(shrink, 1.0))))
-        while len(self._levels) <= wanted and min(self._levels[-1].size) >= 4:
-            self._levels.append(self._levels[-1].reduce(2))
+        with self._halving:
+            while len(self._levels) <= wanted and min(self._levels[-1].size) >= 4:
+                self._levels.append(self._levels[-1].reduce(2))
         return min(wanted, len(self._levels) - 1)
 
 

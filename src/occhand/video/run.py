@@ -73,7 +73,7 @@ def load_video_predictor(
     Args, and what is raised: as for `Predictor.from_pretrained` and `MediaPipeHands.load`.
     """
     estimator = Predictor.from_pretrained(model, hand, refine, joints_from).estimator
-    detector = MediaPipeHands.load(tile_fractions=(1.0,))
+    detector = MediaPipeHands.load(tile_fractions=(1.0,), copies=1)  # hands are posed on another thread meanwhile
     return Predictor(estimator, detector, detector)
 
 
