@@ -42,6 +42,7 @@ def load_held_out(split: str, count: int, size: int, kept: Path | None = None) -
     dataset = load_split(split)
     held_out = _cut(SynthDataset(dataset.seed, dataset.indices[:count], dataset.size, split), size)
     if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: getattr(held_out.crop, name).numpy() for name in TrainingCrop._fields}
         np.savez(path, **(arrays | {"image": (255 * arrays["image"]).round().astype(np.uint8), "ratio": held_out.ratio.numpy()}))
     return held_out
