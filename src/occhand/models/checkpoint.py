@@ -28,7 +28,7 @@ from occhand.models.config import Family, ModelConfig, config_from_json, config_
 from occhand.models.fuse import is_fused
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
-from occhand.models.presets import build_model, find_preset
+from occhand.models.presets import PRESETS, build_model, find_preset
 from occhand.models.released_keys import DEAD, GRID, HAND_PREFIX, released_prefixes, renamed
 
 logger = logging.getLogger(__name__)
@@ -131,12 +131,14 @@ def load_checkpoint(path: StrPath, hand: HandLayer | None = None) -> HandOccNet 
         ValueError: Not a file of ours; weights that do not fit its config.
     """
     info, weights = _read(path, with_weights=True)
-    _check_weights(weights, _shapes_of(info.config), str(path))
+    if all(info.config != preset.config for preset in PRESETS.values()):  # before memory is taken for whatever a file describes
+        _check_weights(weights, _shapes_of(info.config), str(path))
     if hand is None:
         hand = load_hand(info.hand)
     elif hand.name != info.hand:
         logger.warning("%s was trained with the %s hand; with the %s hand its shapes mean something else.", path, info.hand, hand.name)
     model = build_model(info.config, hand)
+    _check_weights(weights, {key: value.shape for key, value in model.state_dict().items()}, str(path))
     model.load_state_dict(weights)
     return model.eval()
 
@@ -221,7 +223,7 @@ def load_imagenet_trunk(model: HandOccNet | HandGCAT, path: StrPath | None = Non
 
 
 def _shapes_of(config: ModelConfig) -> dict[str, torch.Size]:
-    """Names and shapes of a network's weights, without making them."""
+    """Names and shapes of a network's weights, without making them; on PyTorch's meta device, whose first use takes seconds."""
     with torch.device("meta"):
         return {key: value.shape for key, value in build_model(config).state_dict().items()}
 
