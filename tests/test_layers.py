@@ -79,3 +79,15 @@ def test_import_brings_in_nothing_optional_and_prints_nothing():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]"
     assert done.stderr == ""
+
+
+def test_a_predictor_of_the_bundled_weights_leaves_out_the_compiler_of_pytorch():
+    """Its import takes longer than all that a predictor needs."""
+    code = (
+        "import sys\n"
+        "from occhand import Predictor\n"
+        "Predictor.from_pretrained('handgcat-open-s')\n"
+        "print('torch._dynamo' in sys.modules, end='')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False"
