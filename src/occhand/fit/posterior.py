@@ -124,14 +124,13 @@ def expand(chain: JointChain, prior: PosePrior, evidence: Evidence, states: Hand
     weights = _robust_weights(evidence, in_noise) / evidence.noise[:, None].square()
     weighted = (weights[..., None, None] * jacobian).flatten(1, 2).mT
     data_hessian = torch.bmm(weighted, jacobian.flatten(1, 2))
-    data_gradient = torch.bmm(weighted, error.flatten(1)[..., None])
+    gradient = torch.bmm(weighted, error.flatten(1)[..., None]).squeeze(-1)
+    cost = (_DEGREES_OF_FREEDOM + 2) * torch.log1p(in_noise / _DEGREES_OF_FREEDOM).sum(-1)
 
     active = states.angles.flatten(1).index_select(1, chain.active)
     off = pad(torch.cat([active, states.betas], dim=1), (ANGLES.start, 0)) - evidence.mean
-    gradient = torch.baddbmm(data_gradient, evidence.precision, off[..., None]).squeeze(-1)
-    hessian = data_hessian + evidence.precision
-    cost = (_DEGREES_OF_FREEDOM + 2) * torch.log1p(in_noise / _DEGREES_OF_FREEDOM).sum(-1)
-    cost = cost + (off * (gradient - data_gradient.squeeze(-1))).sum(-1)
+    pull = torch.bmm(evidence.precision, off[..., None]).squeeze(-1)
+    gradient, hessian, cost = gradient + pull, data_hessian + evidence.precision, cost + (off * pull).sum(-1)
 
     cost = cost + _add_limits(prior, active, gradient, hessian)
     if evidence.rotation_mean is not None and evidence.rotation_spread is not None:
