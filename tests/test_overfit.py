@@ -13,6 +13,7 @@ from occhand.models.checkpoint import BUNDLED, bundled_weights
 from occhand.open_losses import OpenLoss
 from occhand.recipes import RECIPES, NoisyJoints
 from occhand.run_folder import LOG
+from occhand.runtimes.choice import processor_precisions
 from occhand.synth.dataset import SynthDataset
 from occhand.synth.write import write_synth
 from occhand.train import train
@@ -46,7 +47,8 @@ def test_64_hands_by_heart(name, data, tmp_path):
         lr=1e-3,
         ema=None,
     )
-    options = RunOptions(workers=1, precision="bf16-mixed", start_from=bundled_weights(name), validate_every=100, checkpoint_every=1000)
+    precision = "bf16-mixed" if "bf16" in processor_precisions() else "32-true"
+    options = RunOptions(workers=1, precision=precision, start_from=bundled_weights(name), validate_every=100, checkpoint_every=1000)
     train(recipe, str(data), tmp_path / "run", options)
     lines = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
     assert min(line["val/pa_mpjpe_mm"] for line in lines if "val/pa_mpjpe_mm" in line) < 3.0
