@@ -61,7 +61,7 @@ def test_a_stage_moves_its_part_alone_and_goes_on(stage, moved, kept, folder, tm
     out, steps = tmp_path / "weights.safetensors", []
     pretrain("lifter", "handgcat-open-s", folder, tmp_path / "start.safetensors", minutes=1e-6)
     start = load_checkpoint(tmp_path / "start.safetensors").state_dict()
-    for minutes in (0.1, 0.2):
+    for minutes in (0.1, 0.5):
         pretrain(stage, "handgcat-open-s", folder, out, minutes, [tmp_path / "start.safetensors"], keeps_stem=True)
         steps.append(torch.load(out.with_suffix(".state.pt"), weights_only=True)["run"]["step"])
     assert steps[1] > steps[0] > 0

@@ -35,8 +35,11 @@ from occhand.models.hourglass import NUM_JOINTS
 from occhand.models.joint_heads import TYPICAL_DEPTH, SightHead
 from occhand.models.presets import create_model
 from occhand.open_losses import OpenLoss, OpenWeights, target_heatmaps
+from occhand.runtimes.choice import processor_precisions
 from tools.open_models.packed import PackedHands
 
+_HAS_BF16 = "bf16" in processor_precisions()
+"""Without instructions for it fp32 is quicker."""
 STAGES = ("lifter", "trunk", "network")
 _WARM_UP, _CLIP, _LAST_RATE, _DECAY = 100, 1.0, 0.03, 0.999
 _TELL_EVERY, _SAVE_EVERY_S = 100, 90
@@ -189,7 +192,7 @@ def _lifter_stage(model: HandOccNet | HandGCAT) -> Task:
 
     def value(hands: PackedHands, generator: torch.Generator, passed: float) -> Tensor:
         crop = hands.draw_unseen(_LIFTER_SETS, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=_HAS_BF16):
             return loss.lifter_term(lifter, crop, model.hand, generator)
 
     return Task(lifter, 1e-3, _LIFTER_SETS, value)
@@ -225,7 +228,7 @@ def _trunk_stage(model: HandOccNet | HandGCAT) -> Task:
         is_mild = float(torch.rand((), generator=generator)) < mild
         parts = [hands.draw(_PART, model.config.input_size, generator, is_mild) for _ in range(batch // _PART)]
         crop = TrainingCrop(*map(torch.cat, zip(*(part if is_mild else paint(part, generator) for part in parts), strict=True)))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=_HAS_BF16):
             logarithms, seen, depth = network(crop.image.contiguous(memory_format=torch.channels_last))
         target, is_inside = target_heatmaps(crop.joints_crop, size)
         distance = (logarithms.exp() @ places - crop.joints_crop).norm(dim=-1)
@@ -243,7 +246,7 @@ def _network_stage(model: HandOccNet | HandGCAT) -> Task:
         crop = hands.draw(batch, model.config.input_size, generator)
         crop = crop._replace(image=crop.image.contiguous(memory_format=torch.channels_last))
         joints_in = errors(crop, generator) if isinstance(model, HandGCAT) else None
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=_HAS_BF16):
             return loss(model, crop, joints_in, generator).total
 
     return Task(model, 6e-4, batch, value)
