@@ -44,8 +44,6 @@ BOX_ANGLES = tuple(float(angle) for angle in np.deg2rad(range(0, 360, 30)))
 SETTLE_STEPS = 2
 OUTSIDE_WEIGHT = 0.2
 """Of joints that MediaPipe places outside of the image: it extrapolates them."""
-
-
 MAX_COPIES = 2
 """Of the networks, which use one thread and 150 MB each: a photograph's search then stays within 1.2 GB in all."""
 

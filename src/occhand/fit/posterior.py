@@ -127,7 +127,7 @@ def expand(chain: JointChain, prior: PosePrior, evidence: Evidence, states: Hand
     gradient = torch.bmm(weighted, error.flatten(1)[..., None]).squeeze(-1)
     cost = (_DEGREES_OF_FREEDOM + 2) * torch.log1p(in_noise / _DEGREES_OF_FREEDOM).sum(-1)
 
-    active = states.angles.flatten(1).index_select(1, chain.active)
+    active = prior.active(states.angles)
     off = pad(torch.cat([active, states.betas], dim=1), (ANGLES.start, 0)) - evidence.mean
     pull = torch.bmm(evidence.precision, off[..., None]).squeeze(-1)
     gradient, hessian, cost = gradient + pull, data_hessian + evidence.precision, cost + (off * pull).sum(-1)
@@ -213,20 +213,17 @@ def estimate_noise(evidence: Evidence, expansion: Expansion) -> Float[Tensor, "N
     return (left / (measured - used).clamp_min(_MIN_LEFT)).sqrt().clamp(*_NOISE_RANGE)
 
 
-def estimate_spread(
-    chain: JointChain, prior: PosePrior, evidence: Evidence, expansion: Expansion, states: HandState, guess: float
-) -> Float[Tensor, "N"]:
+def estimate_spread(prior: PosePrior, evidence: Evidence, expansion: Expansion, states: HandState, guess: float) -> Float[Tensor, "N"]:
     """How far poses lie from the means they are drawn to, in standard deviations of the prior, each over the angles that its joints tell.
 
     Args:
-        chain: Whose states they are.
         prior: Of the pose.
         evidence: With the precision of the spread so far.
         expansion: Around the states.
         states: Where the descent is.
         guess: Expected before anything is seen.
     """
-    off = states.angles.flatten(1).index_select(1, chain.active) - evidence.mean[:, ANGLES]
+    off = prior.active(states.angles) - evidence.mean[:, ANGLES]
     squared = (off @ prior.precision * off).sum(-1)
     untold = (expansion.covariance * evidence.precision)[:, ANGLES, ANGLES].sum((-2, -1))
     angles = (len(prior.mean) - untold).clamp_min(0)

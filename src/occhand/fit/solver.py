@@ -85,7 +85,7 @@ def fit_hand(
         starts = find_starts(chain, prior, _rays(evidence), evidence.weights, _STARTS)
         states = _keep_best(chain, prior, evidence, starts, _SCREENING_STEPS, _SURVIVORS)
         states = _keep_best(chain, prior, evidence, states, _FITTING_STEPS, 1)
-        fit = _finish(hand, chain, prior, evidence, states, joints_img)
+        fit = _finish(hand, chain, prior, evidence, states, joints_img, K)
     return _usable(fit)
 
 
@@ -127,7 +127,7 @@ def refine_hand(
         chain = JointChain(hand, prior)
         state = HandState(rotations[:, 0], torch.zeros_like(betas[:, :3]), angles, betas)
         wrist = solve_translation(chain.joints(state), evidence.target, evidence.intrinsics, evidence.weights)
-        fit = _finish(hand, chain, prior, evidence, state._replace(wrist=wrist), joints_img, _REFINEMENT_SPREAD)
+        fit = _finish(hand, chain, prior, evidence, state._replace(wrist=wrist), joints_img, K, _REFINEMENT_SPREAD)
     return _usable(fit)
 
 
@@ -200,6 +200,7 @@ def _finish(
     evidence: Evidence,
     states: HandState,
     joints_img: Float[Tensor, "B 21 2"],
+    K: Float[Tensor, "B 3 3"],
     first_spread: float | None = None,
 ) -> HandFit:
     """Descend further while the noise is estimated, and where a first one is given the spread of poses and directions, then pose the whole
@@ -208,7 +209,7 @@ def _finish(
         states, expansion = _descend(chain, prior, evidence, states, _STEPS_PER_ROUND)
         noise = estimate_noise(evidence, expansion)
         if first_spread is not None:
-            spread = estimate_spread(chain, prior, evidence, expansion, states, first_spread)
+            spread = estimate_spread(prior, evidence, expansion, states, first_spread)
             evidence = evidence._replace(precision=prior_precision(prior, spread), rotation_spread=_TURN_PER_SPREAD * spread)
         evidence = evidence._replace(noise=noise)
     rotations = rotations_from_angles(states.angles, prior.axes)
@@ -222,7 +223,7 @@ def _finish(
         translation=translation,
         vertices=posed.vertices + translation[:, None],
         joints=joints,
-        error_px=(evidence.box[:, None, None] * project(joints, evidence.intrinsics) - joints_img).norm(dim=-1),
+        error_px=(project(joints, K.to(joints)) - joints_img).norm(dim=-1),
         noise_px=evidence.noise * evidence.box,
     )
 

@@ -16,7 +16,7 @@ from functools import cache, cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -134,6 +134,10 @@ class PosePrior:
         return cls(**{name: torch.as_tensor(np.ascontiguousarray(value), dtype=dtype) for name, value in fields.items()})
 
     @cached_property
+    def _index(self) -> Int[Tensor, "active"]:
+        return torch.tensor(_ACTIVE_INDEX, device=self.mean.device)
+
+    @cached_property
     def _cholesky(self) -> Float[Tensor, "active active"]:
         return torch.linalg.cholesky(self.covariance)
 
@@ -167,14 +171,13 @@ class PosePrior:
 
     def active(self, angles: Float[Tensor, "*batch 16 3"]) -> Float[Tensor, "*batch active"]:
         """The active ones among all angles."""
-        return angles.flatten(-2)[..., list(_ACTIVE_INDEX)]
+        return angles.flatten(-2).index_select(-1, self._index)
 
     def rotations(self, active: Float[Tensor, "*batch active"]) -> Float[Tensor, "*batch 16 3 3"]:
         """Rotation of each joint relative to its parent; the wrist's is the identity."""
         return rotations_from_angles(self.angles(active), self.axes)
 
 
-@cache
 def load_prior(dtype: torch.dtype = torch.float32) -> PosePrior:
     """The prior bundled with the open hand.
 
@@ -183,5 +186,10 @@ def load_prior(dtype: torch.dtype = torch.float32) -> PosePrior:
         >>> prior.rotations(prior.mean).shape
         torch.Size([16, 3, 3])
     """
+    return PosePrior.from_arrays(_bundled_arrays(), dtype)
+
+
+@cache
+def _bundled_arrays() -> dict[str, np.ndarray]:
     with np.load(OPEN_HAND) as arrays:
-        return PosePrior.from_arrays(arrays, dtype)
+        return {name: arrays[name] for name in ("joint_axes", "joint_limits", "angles_mean", "angles_covariance")}
