@@ -6,9 +6,11 @@ import jaxtyping
 import pytest
 import torch
 
+from occhand.models import presets
 from occhand.models.checkpoint import load_checkpoint, save_checkpoint
 from occhand.models.config import config_from_json, config_to_json
-from occhand.models.presets import PRESETS, build_model, create_model, find_preset, list_models
+from occhand.models.cost import config_digest, known_costs
+from occhand.models.presets import PRESETS, build_model, count_preset, create_model, find_preset, list_models
 from occhand.types import ModelInput
 from tests.models.conftest import small, small_inputs
 
@@ -43,6 +45,21 @@ def test_models_are_listed_with_their_cost():
         assert models[net].parameters == sum(PARAMETERS[net].values())
     assert models["handoccnet-open-s"].input_size == 128
     assert all(model.parameters * 2 < 25e6 for name, model in models.items() if name.endswith("open-s"))  # bundled in half precision
+
+
+@pytest.mark.parametrize("name", ["handgcat-open-s", pytest.param("all", marks=pytest.mark.slow)])
+def test_costs_on_file_are_those_counted(name):
+    """A network that changed: `python -m tools.model_costs`."""
+    for each in PRESETS if name == "all" else [name]:
+        assert known_costs()[config_digest(PRESETS[each].config)] == count_preset(each)
+
+
+def test_a_preset_that_is_not_on_file_is_counted(monkeypatch):
+    """As one is that a user adds in a line."""
+    monkeypatch.setattr(presets, "PRESETS", {"mine": PRESETS["handgcat-open-s"]})
+    expected = list_models()
+    monkeypatch.setattr(presets, "known_costs", dict)
+    assert list_models() == expected
 
 
 def test_presets_are_different_networks():

@@ -11,14 +11,13 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
 
 from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.models.config import HandGCATConfig, HandOccNetConfig, ModelConfig
+from occhand.models.cost import Cost, config_digest, count_cost, known_costs
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.initialise import initialise
-from occhand.types import ModelInput
 
 
 @dataclass(frozen=True)
@@ -185,33 +184,21 @@ class ModelInfo:
     input_size: int
     parameters: int
     gmacs: float
-    """Multiply-accumulates for one crop, in units of 1e9: convolutions, matrix products and attention."""
+    """As `occhand.models.cost.Cost`'s."""
 
 
 def list_models() -> tuple[ModelInfo, ...]:
-    """Every preset with its size and cost, counted without making weights; takes some seconds the first time."""
-    return tuple(_describe(name) for name in PRESETS)
+    """Every preset with its size and cost; a preset that is not in the file of costs is counted, without making weights."""
+    return tuple(
+        ModelInfo(name, preset.table, preset.config.input_size, cost.parameters, cost.gmacs)
+        for name, preset in PRESETS.items()
+        for cost in [known_costs().get(config_digest(preset.config)) or count_preset(name)]
+    )
 
 
 @cache
-def _describe(name: str) -> ModelInfo:
-    from torch.utils.flop_counter import FlopCounterMode
-
-    preset = PRESETS[name]
+def count_preset(name: str) -> Cost:
+    """The cost of a preset, counted; takes a second."""
     with torch.device("meta"):
-        model = _assemble(preset.config, load_hand("open")).to("meta").eval()
-        size = preset.config.input_size
-        inputs = ModelInput(torch.empty(1, 3, size, size), torch.empty(1, 21, 2))
-    parameters = sum(p.numel() for p in model.parameters())
-    _drop_pointwise(model)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(inputs)
-    return ModelInfo(name, preset.table, preset.config.input_size, parameters, counter.get_total_flops() / 2e9)
-
-
-def _drop_pointwise(model: nn.Module) -> None:
-    """Leave out what is not counted and slow to trace."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.LeakyReLU | nn.ReLU):
-                setattr(module, name, nn.Identity())
+        model = _assemble(PRESETS[name].config, load_hand("open")).to("meta")
+    return count_cost(model)
