@@ -118,6 +118,9 @@ def to_onnx(model: HandOccNet | HandGCAT, info: GraphInfo) -> Any:
         model: Plain, in evaluation mode, on the CPU.
         info: What to write into its metadata.
     """
+    from onnx_ir.passes import common
+    from onnxscript import optimizer
+
     example = example_input(model.config, 2)
     batch = {0: torch.export.Dim("batch", min=1, max=4096)}
     shapes = ModelInput(batch, None if example.joints_crop is None else batch)  # type: ignore[arg-type]
@@ -130,9 +133,14 @@ def to_onnx(model: HandOccNet | HandGCAT, info: GraphInfo) -> Any:
             opset_version=OPSET,
             input_names=list(graph_input_names(model.config)),
             output_names=list(info.outputs),
+            optimize=False,  # its search for patterns takes half of the time, and the runtimes do it themselves
             verbose=False,
         )
-    assert program is not None
+        assert program is not None
+        optimizer.inline(program.model)
+        optimizer.fold_constants(program.model)
+        for tidy in (common.RemoveUnusedNodesPass(), common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)):
+            tidy(program.model)
     proto = program.model_proto
     _name_exact_inputs(proto.graph)
     entry = proto.metadata_props.add()
