@@ -1,6 +1,8 @@
 """Several worker processes give what one gives, in the same order."""
 
 import json
+import os
+import time
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +43,100 @@ def test_two_workers_do_what_one_does(tmp_path):
         records.append({key: record[key] for key in ("images", "images_with_hands", "hands", "failed")})
         assert (out / "contact.png").exists()
     assert records[0] == records[1] == {"images": 6, "images_with_hands": 5, "hands": 5, "failed": 1}
+
+
+def make_job() -> BatchJob:
+    options = OutputOptions(mesh_formats=("ply",))
+    return BatchJob(partial(open_stand_in, EXAMPLES / "rendered-hand.json"), Given(), options, settings_of(Given(), options, model="flat"))
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in "ab":
+        Image.open(EXAMPLES / "rendered-hand.png").resize((160, 120)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def predict(tmp_path, monkeypatch):
+    """Runs over paths into one folder, and tells how many images were looked at."""
+    seen = []
+    call = Predictor.__call__
+    monkeypatch.setattr(Predictor, "__call__", lambda self, picture, **given: seen.append(1) or call(self, picture, **given))
+
+    def count(*paths: Path) -> int:
+        seen.clear()
+        for _ in predict_many(*plan_outputs(paths, tmp_path / "out"), tmp_path / "out", make_job()):
+            pass
+        return len(seen)
+
+    return count
+
+
+def test_an_image_named_twice_is_done_once(photos, tmp_path, predict):
+    assert predict(photos, photos / "a.png", photos / "a.png") == 2
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["images"] == 2
+
+
+def test_an_image_that_changes_during_a_run_is_done_by_the_next(photos, tmp_path, predict):
+    predict(photos)
+    outcomes = predict_many(*plan_outputs([photos], tmp_path / "out"), tmp_path / "out", make_job())
+    next(outcomes)
+    os.utime(photos / "b.png", (1, 1))
+    assert len(list(outcomes)) == 1
+    assert predict(photos) == 1
+
+
+def test_an_image_whose_files_are_gone_is_done_again_and_a_spoilt_one_is_not_on_the_sheet(photos, tmp_path, predict):
+    predict(photos)
+    (tmp_path / "out" / "a" / "overlay.png").unlink()
+    (tmp_path / "out" / "b" / "overlay.png").write_bytes(b"no picture")
+    (tmp_path / "out" / "contact.png").unlink()
+    assert predict(photos) == 1
+    assert (tmp_path / "out" / "contact.png").exists()
+
+
+def test_a_folder_that_another_image_has_taken_is_not_taken_for_done(photos, predict):
+    (photos / "other").mkdir()
+    (photos / "b.png").rename(photos / "other" / "a.png")
+    for image in (photos / "a.png", photos / "other" / "a.png", photos / "a.png"):
+        assert predict(image) == 1
+    assert predict(photos / "a.png") == 0
+
+
+def test_what_is_done_outlives_a_kill_at_the_beginning_of_the_next_run(photos, predict, monkeypatch):
+    predict(photos)
+    dumps = json.dumps
+
+    def killed(record, **options):
+        if "key" in record:
+            raise KeyboardInterrupt
+        return dumps(record, **options)
+
+    monkeypatch.setattr(json, "dumps", killed)
+    with pytest.raises(KeyboardInterrupt):
+        predict(photos)
+    monkeypatch.setattr(json, "dumps", dumps)
+    assert predict(photos) == 0
+
+
+def test_result_folders_leave_the_names_of_the_run_free(tmp_path):
+    images = [tmp_path / name for name in ("contact.jpg", "contact.png", "summary.json.jpg", "other/contact.png")]
+    (tmp_path / "other").mkdir()
+    for image in images:
+        image.touch()
+    plan, _ = plan_outputs(images, tmp_path)
+    assert [folder.name for _, folder in plan] == ["contact", "contact.png-2", "summary.json.jpg", "contact.png-3"]
+
+
+def test_planning_takes_no_longer_for_each_image_of_many(tmp_path, monkeypatch):
+    monkeypatch.setattr("occhand.outputs.list_images", lambda paths: paths)
+    began = time.perf_counter()
+    plan, _ = plan_outputs([Path(f"{k}/frame.jpg") for k in range(10_000)], tmp_path)
+    assert time.perf_counter() - began < 5  # a search through all names before took four times as long
+    assert len({folder for _, folder in plan}) == 10_000
 
 
 def test_no_worker_is_no_run(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -158,6 +159,23 @@ def test_a_failing_write_leaves_nothing_and_an_earlier_result_as_it_was(run, tmp
     assert "No space left on device" in err
     assert {file.name: file.read_bytes() for file in (tmp_path / "rendered-hand").iterdir()} == before
     assert [file.name for file in tmp_path.iterdir() if file.name != "cache"] == ["rendered-hand"]
+
+
+def test_a_failing_move_loses_no_file_of_an_earlier_result(run, tmp_path, monkeypatch):
+    run("predict", PHOTO, "--out", tmp_path)
+    folder = tmp_path / "rendered-hand"
+    before = (folder / "result.json").read_bytes()
+    replace = Path.replace
+
+    def move(self, target):
+        if target == folder / "overlay.png":
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", move)
+    assert run("predict", PHOTO, "--out", tmp_path, "--boxes", "200,84,418,275,left")[0] == 2
+    assert (folder / "result.json").read_bytes() == before
+    assert (folder / "hand0-right.glb").exists()
 
 
 def test_a_second_run_leaves_no_hand_of_the_first(run, tmp_path):

@@ -11,18 +11,19 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 import occhand
-from occhand.image_io import load_image, save_image
-from occhand.outputs import Given, Outcome, OutputOptions, predict_file
+from occhand.files import atomic_path
+from occhand.image_io import ImageError, load_image, save_image
+from occhand.outputs import CONTACT_SHEET, JOURNAL, SUMMARY, Given, Outcome, OutputOptions, predict_file
 from occhand.predictor import Predictor
 from occhand.result import write_json
 
-SUMMARY, CONTACT_SHEET, JOURNAL = "summary.json", "contact.png", ".progress.jsonl"
 SCHEMA_VERSION = 1
 _BATCH = 4
 """Images that a worker takes at once."""
@@ -55,7 +56,8 @@ class BatchJob:
 def predict_many(plan: Plan, failed: Sequence[Outcome], out: Path, job: BatchJob, workers: int = 1) -> Iterator[Outcome]:
     """Reconstruct images one after the other, and at the end write `summary.json` and `contact.png`.
 
-    Images that an earlier run with the same settings finished, and that did not change since, are not done again.
+    Images that an earlier run with the same settings finished, and that did not change since, are not done again while all their files are
+    there.
 
     Args:
         plan: As `plan_outputs` gives it.
@@ -72,20 +74,19 @@ def predict_many(plan: Plan, failed: Sequence[Outcome], out: Path, job: BatchJob
     """
     if workers < 1:
         raise ValueError(f"{workers} workers: expected at least 1.")
+    keys = [_key(image) for image, _ in plan]  # once: an image that changes while the run goes on is done again by the next
     done = _read_journal(out / JOURNAL, job.settings)
-    todo = [(image, folder) for image, folder in plan if _key(image) not in done or not (folder / "result.json").exists()]
-    fresh = _outcomes(todo, job, workers)
+    kept = {folder for (_, folder), key in zip(plan, keys, strict=True) if folder in done and done[folder].is_of(key)}
+    fresh = _outcomes([(image, folder) for image, folder in plan if folder not in kept], job, workers)
     outcomes = list(failed)
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / JOURNAL).open("w", encoding="utf-8") as journal:
+    with atomic_path(out / JOURNAL) as temporary, temporary.open("w", encoding="utf-8") as journal:
         journal.write(json.dumps(job.settings) + "\n")
-        journal.writelines(_journal_line(key, outcome) for key, outcome in done.items())
-        journal.flush()
-        waiting = {image for image, _ in todo}
-        for image, _ in plan:
-            outcome = next(fresh) if image in waiting else done[_key(image)]
-            if image in waiting and outcome.error is None:
-                journal.write(_journal_line(_key(image), outcome))
+        journal.writelines(entry.line() for entry in done.values())
+    with (out / JOURNAL).open("a", encoding="utf-8") as journal:
+        for (_, folder), key in zip(plan, keys, strict=True):
+            outcome = done[folder].outcome if folder in kept else next(fresh)
+            if folder not in kept and outcome.error is None:
+                journal.write(_Entry(key, outcome).line())
                 journal.flush()
             outcomes.append(outcome)
             yield outcome
@@ -112,12 +113,19 @@ def write_summary(out: Path, outcomes: Sequence[Outcome], settings: dict[str, An
 
         places = np.unique(np.linspace(0, len(good) - 1, min(_SHEET_IMAGES, len(good))).round().astype(int))
         overlays = [file for k in places for file in good[int(k)].files if file.name == "overlay.png"]
-        pictures = [_small(load_image(file)) for file in overlays]
-        names = [file.parent.name[:24] for file in overlays]
-        save_image(contact_sheet(pictures, names, columns=min(8, len(pictures)), cell=240), out / CONTACT_SHEET)
+        named = [(file.parent.name[:24], picture) for file in overlays if (picture := _small_picture(file)) is not None]
+        if named:
+            names, pictures = zip(*named, strict=True)
+            save_image(contact_sheet(pictures, names, columns=min(8, len(named)), cell=240), out / CONTACT_SHEET)
 
 
-def _small(picture: np.ndarray) -> np.ndarray:
+def _small_picture(file: Path) -> UInt8[np.ndarray, "height width 3"] | None:
+    """For the contact sheet; None of what was taken away or spoilt since it was written."""
+    try:
+        picture = load_image(file)
+    except ImageError as error:
+        _log.debug("%s", error)
+        return None
     step = max(1, max(picture.shape[:2]) // 480)
     return np.ascontiguousarray(picture[::step, ::step])
 
@@ -131,24 +139,35 @@ def _key(image: Path) -> str:
     return f"{image}|{stat.st_size}|{stat.st_mtime_ns}"
 
 
-def _journal_line(key: str, outcome: Outcome) -> str:
-    return json.dumps({"key": key, "outcome": outcome.record()}) + "\n"
+class _Entry(NamedTuple):
+    """What the journal holds of one image."""
+
+    key: str
+    outcome: Outcome
+
+    def is_of(self, key: str) -> bool:
+        """Whether it tells what is on disk of the image with this key."""
+        return self.key == key and all(file.exists() for file in self.outcome.files)
+
+    def line(self) -> str:
+        return json.dumps({"key": self.key, "outcome": self.outcome.record()}) + "\n"
 
 
-def _read_journal(path: Path, settings: dict[str, Any]) -> dict[str, Outcome]:
-    """Outcomes of an earlier run with these settings; of a line that a kill cut short nothing is kept."""
+def _read_journal(path: Path, settings: dict[str, Any]) -> dict[Path, _Entry]:
+    """What an earlier run with these settings wrote last to each result folder; of a line that a kill cut short nothing is kept."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
-    done: dict[str, Outcome] = {}
+    done: dict[Path, _Entry] = {}
     try:
         if not lines or json.loads(lines[0]) != json.loads(json.dumps(settings)):
             return {}
         for line in lines[1:]:
-            entry = json.loads(line)
-            done[entry["key"]] = Outcome.from_record(entry["outcome"])
-    except (ValueError, KeyError, TypeError):
+            record = json.loads(line)
+            entry = _Entry(record["key"], Outcome.from_record(record["outcome"]))
+            done[entry.outcome.files[0].parent] = entry
+    except (ValueError, LookupError, TypeError):
         _log.debug("%s ends in the middle of a line", path)
     return done
 

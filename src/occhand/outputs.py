@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from occhand.predictor import Predictor
 from occhand.result import HandMesh, draw_hands, result_record, write_json
 from occhand.types import Camera, Side
 
+SUMMARY, CONTACT_SHEET, JOURNAL = "summary.json", "contact.png", ".progress.jsonl"
+"""The files of a run over many images, beside their folders."""
 _OURS = re.compile(r"result\.json|overlay\.png|(turntable-|maps-)?hand\d+-(right|left)\.(glb|obj|ply|webp|png)")
 """The files that `write_outputs` makes."""
 
@@ -138,7 +141,7 @@ def _parse_intrinsics(text: str) -> Float[np.ndarray, "3 3"]:
 
 
 def plan_outputs(paths: Iterable[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
-    """The images named or in the folders named, each with a result folder of its own, and what could not be used."""
+    """The images named or in the folders named, each once and with a result folder of its own, and what could not be used."""
     images: list[Path] = []
     failed: list[Outcome] = []
     for path in paths:
@@ -146,11 +149,19 @@ def plan_outputs(paths: Iterable[Path], out: Path) -> tuple[list[tuple[Path, Pat
             images += list_images([path])
         except ImageError as error:
             failed.append(Outcome(path, error=str(error)))
-    names: list[str] = []
+    images = list({image.absolute(): image for image in images}.values())
+    return [(image, out / name) for image, name in zip(images, _folder_names(images), strict=True)], failed
+
+
+def _folder_names(images: Iterable[Path]) -> Iterator[str]:
+    """After each image a name that no other folder and no file of the run has."""
+    taken = {SUMMARY, CONTACT_SHEET, JOURNAL}
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))  # each goes on where it is: what it gave is taken
     for image in images:
-        candidates = [image.stem, image.name, *(f"{image.name}-{n}" for n in range(2, len(names) + 3))]
-        names.append(next(name for name in candidates if name not in names))
-    return [(image, out / name) for image, name in zip(images, names, strict=True)], failed
+        candidates = chain((image.stem, image.name), (f"{image.name}-{n}" for n in numbers[image.name]))
+        name = next(name for name in candidates if name not in taken)
+        taken.add(name)
+        yield name
 
 
 def predict_file(predictor: Predictor, image: Path, folder: Path, given: Given, options: OutputOptions) -> Outcome:
@@ -181,9 +192,10 @@ def write_outputs(
     options: OutputOptions,
     maps: Sequence[UInt8[np.ndarray, "_ _ 3"]] = (),
 ) -> list[Path]:
-    """Write everything of one image into its folder, or nothing: all is made in a folder beside it first, then moved.
+    """Write everything of one image into its folder, or nothing: all is made in a folder beside it first, then moved, `result.json` last.
 
-    What an earlier run left there under our names goes, so that the folder holds the hands of this run only.
+    What an earlier run left there under our names goes after that, so that the folder holds the hands of this run only. A move that fails
+    leaves the earlier `result.json`, and every file that it names.
 
     Args:
         folder: Made where it is missing.
@@ -213,11 +225,13 @@ def write_outputs(
         write_json(made / "result.json", result_record(image_name, camera, hands, mesh_files))
 
         folder.mkdir(exist_ok=True)
-        files = sorted(made.iterdir(), key=lambda file: (file.name != "result.json", file.name))
+        files = [
+            file.replace(folder / file.name) for file in sorted(made.iterdir(), key=lambda file: (file.name == "result.json", file.name))
+        ]
         for earlier in folder.iterdir():
-            if _OURS.fullmatch(earlier.name):
+            if earlier not in files and _OURS.fullmatch(earlier.name):
                 earlier.unlink()
-        return [file.replace(folder / file.name) for file in files]
+        return [files[-1], *files[:-1]]
 
 
 def _draw_maps(predictor: Predictor, picture: UInt8[np.ndarray, "height width 3"], hand: HandMesh) -> UInt8[np.ndarray, "_ _ 3"]:
