@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -13,7 +14,7 @@ from PIL import Image
 av = pytest.importorskip("av")
 
 from occhand.video.encode import VideoWriter, join_videos  # noqa: E402
-from occhand.video.frames import VideoError, open_video, record_webcam  # noqa: E402
+from occhand.video.frames import VideoError, _Clock, open_video  # noqa: E402
 
 TIMES = [k / 25 for k in range(12)]
 
@@ -61,6 +62,35 @@ def test_a_variable_frame_rate_keeps_its_time_stamps(tmp_path):
     times = [0.0, 0.04, 0.08, 0.5, 0.51, 1.3]
     frames = list(open_video(write_video(tmp_path / "phone.mp4", times)).frames())
     np.testing.assert_allclose([frame.time for frame in frames], times, atol=1e-4)
+
+
+def write_stream(path, stamps):
+    """An MPEG transport stream, which may begin at any time and be joined to another byte by byte."""
+    with av.open(str(path), "w", format="mpegts") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "1", "tune": "zerolatency"})
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = 64, 48, "yuv420p", Fraction(1, 100)
+        for k, stamp in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(picture(k), format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 100)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path.read_bytes()
+
+
+def test_where_time_jumps_back_it_goes_on_from_there(tmp_path):
+    stream = write_stream(tmp_path / "one.ts", range(0, 48, 4))
+    (tmp_path / "joined.ts").write_bytes(3 * stream)
+    frames = list(open_video(tmp_path / "joined.ts").frames())
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(36) / 25, atol=1e-4)
+
+
+def test_every_frame_is_later_than_the_one_before_and_a_late_one_moves_no_other():
+    clock = _Clock(0.04)
+    times = [clock.read(stamp) for stamp in (5.0, 5.04, 5.04, 5.08, 5.06, 5.12, None, 5.2)]
+    assert (np.diff(times) > 0.009).all()
+    np.testing.assert_allclose(np.array(times)[[0, 1, 3, 5, 6, 7]], [0.0, 0.04, 0.08, 0.12, 0.16, 0.2])
+    assert clock.guess(5.2) > 0.2
+    np.testing.assert_allclose(clock.read(5.24), 0.24)
 
 
 def test_odd_sizes_gain_one_row_and_column(tmp_path):
@@ -121,6 +151,18 @@ def test_folders_are_read_in_the_order_of_their_numbers(tmp_path):
     assert greys(open_video(tmp_path).frames(start=3)) == [120, None]
 
 
+def test_a_folder_is_told_from_itself_after_a_change(tmp_path):
+    for k in range(2):
+        Image.fromarray(picture(k)).save(tmp_path / f"{k}.bmp")
+    before = open_video(tmp_path).fingerprint()
+    assert open_video(tmp_path).fingerprint() == before
+    Image.fromarray(picture(5)).save(tmp_path / "1.bmp")  # of the same size
+    os.utime(tmp_path / "1.bmp", (1, 1))
+    changed = open_video(tmp_path).fingerprint()
+    (tmp_path / "1.bmp").rename(tmp_path / "2.bmp")
+    assert len({str(record) for record in (before, changed, open_video(tmp_path).fingerprint())}) == 3
+
+
 def test_4k_frames_come_whole(tmp_path):
     frames = list(open_video(write_video(tmp_path / "4k.mp4", times=[0.0, 0.04], size=(2160, 3840))).frames())
     assert [frame.picture.shape for frame in frames] == [(2160, 3840, 3)] * 2
@@ -170,13 +212,6 @@ def test_a_frame_rate_is_for_folders(tmp_path):
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
     with pytest.raises(VideoError, match="expected more than 0"):
         open_video(tmp_path, fps=0.0)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems name cameras otherwise")
-def test_a_missing_webcam_is_named(tmp_path):
-    with pytest.raises(VideoError, match="No webcam 77: /dev/video77 does not exist"):
-        record_webcam(77, tmp_path / "capture.mp4")
-    assert not list(tmp_path.iterdir())
 
 
 def test_parts_join_without_a_seam(tmp_path):

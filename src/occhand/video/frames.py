@@ -1,10 +1,10 @@
-"""Frames in: of a video file, a folder of pictures or a webcam, upright RGB with their time stamps; what cannot be decoded is named."""
+"""Frames in: of a video file or a folder of pictures, upright RGB with their time stamps; what cannot be decoded is named."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from occhand.files import atomic_path
 from occhand.image_io import MAX_PIXELS, ImageError, list_images, load_image
 
 FOLDER_FPS = 30.0
@@ -79,29 +78,6 @@ def open_video(path: str | os.PathLike[str], fps: float | None = None) -> FrameS
     return VideoFile(path)
 
 
-def open_source(name: str, out: Path, fps: float | None = None, seconds: float | None = None) -> FrameSource:
-    """What a user names: a file, a folder, or a webcam by its number, which is recorded to `capture.mp4` in `out` first.
-
-    Args:
-        name: A path, or a number such as 0; a file or folder of that name goes first.
-        out: Where a recording goes; one that is there from a run that was stopped is used again.
-        fps: As for `open_video`.
-        seconds: Length of a recording; None: until Ctrl-C.
-
-    Raises:
-        VideoError: As `open_video` and `record_webcam`; a length for something that is no webcam.
-        ImportError: PyAV is missing.
-    """
-    if not name.isdigit() or Path(name).exists():
-        if seconds is not None:
-            raise VideoError(f"{name} is no webcam, so --seconds means nothing. Leave it out.")
-        return open_video(name, fps)
-    capture = out / "capture.mp4"
-    if not capture.exists():
-        record_webcam(int(name), capture, seconds)
-    return open_video(capture, fps)
-
-
 def read_ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
     """The same frames, each decoded while something is done with the one before."""
     with ThreadPoolExecutor(1, "occhand-decode") as worker:
@@ -149,8 +125,9 @@ class FrameFolder:
                 yield _of_size(Frame(index, index / self._fps, picture), size)
 
     def fingerprint(self) -> dict[str, Any]:
-        stats = [image.stat() for image in self._images]
-        return {"files": len(stats), "bytes": sum(stat.st_size for stat in stats), "fps": self._fps}
+        stats = [(image.name, image.stat()) for image in self._images]
+        listing = "".join(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n" for name, stat in stats)
+        return {"files": len(stats), "digest": hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest(), "fps": self._fps}
 
 
 class VideoFile:
@@ -166,7 +143,7 @@ class VideoFile:
 
     def __init__(self, path: Path) -> None:
         self._path, self.name = path, path.name
-        _require_av()
+        require_av()
         _check_file(path)
         with self._open() as container:
             stream = _picture_tracks(container)[0]
@@ -218,75 +195,57 @@ class VideoFile:
         with self._open() as container:
             stream = _picture_tracks(container)[0]
             stream.thread_type = "SLICE"  # threads over frames would report a broken one some frames later
-            first, last, broken = None, 0.0, 0
+            clock = _Clock(1.0 / float(stream.average_rate or FOLDER_FPS))
             for packet in _packets(container, stream):
                 try:
                     frames = packet.decode()
                 except av.FFmpegError as error:
-                    frames, broken = [], broken + 1
-                    last = last if first is None or packet.pts is None else max(last, float(packet.pts * stream.time_base) - first)
-                    yield last, None, f"cannot be decoded ({error.strerror or error})"
+                    stamp = None if packet.dts is None else float(packet.dts * stream.time_base)
+                    yield clock.guess(stamp), None, f"cannot be decoded ({error.strerror or error})"
+                    continue
                 for frame in frames:
-                    seconds = _seconds(frame, stream, last)
-                    first = seconds if first is None else first
-                    last = max(last, seconds - first)
                     if frame.is_corrupt:
-                        yield last, None, "is damaged"
+                        yield clock.read(frame.time), None, "is damaged"
                     else:
-                        yield last, frame, ""
+                        yield clock.read(frame.time), frame, ""
 
 
-def record_webcam(number: int, path: Path, seconds: float | None = None) -> Path:
-    """Record a webcam to a file until Ctrl-C, or for some seconds; the rest of a run reads the file, so that no frame is dropped.
+class _Clock:
+    """Seconds since the first frame, each frame later than the one before.
 
-    Raises:
-        VideoError: No such camera, or it gives no frames.
-        ImportError: PyAV is missing.
+    Where time stamps jump back, as in files joined end to end, it goes on a frame's length after the last one, and all that follow are
+    moved with it. A stamp that is late by a frame or two, by rounding or beside a frame that was guessed, moves alone.
     """
-    _require_av()
-    import av
 
-    from occhand.video.encode import VideoWriter
+    def __init__(self, frame_length: float) -> None:
+        self._frame_length, self._last = frame_length, -frame_length
+        self._shift: float | None = None
+        """From stamps to times; None where the next stamp is the first, of the video or after a jump back."""
 
-    device, driver = _webcam_device(number)
-    try:
-        camera = av.open(device, format=driver)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"Webcam {number} ({device}) cannot be opened: {error}. Is another program using it?") from None
-    with camera, atomic_path(path) as temporary, VideoWriter(temporary) as writer:
-        first = None
-        try:
-            for frame in camera.decode(video=0):
-                seconds_now = float(frame.time or 0.0)
-                first = seconds_now if first is None else first
-                writer.write(frame.to_ndarray(format="rgb24"), seconds_now - first)
-                if seconds is not None and seconds_now - first >= seconds:
-                    break
-        except KeyboardInterrupt:
-            pass  # the way to end a recording
-        if first is None:
-            raise VideoError(f"Webcam {number} gave no frame. Check its permissions and its cover.")
-    return path
+    def read(self, stamp: float | None) -> float:
+        """Time of a frame by its stamp; of one without, a frame's length after the last."""
+        if self._by_stamp(stamp) < self._last - 2 * self._frame_length:
+            self._shift = None
+        return self._go_on(self._by_stamp(stamp))
 
+    def guess(self, decoded_at: float | None) -> float:
+        """Time of a frame that is not there, by when it should have been decoded: no frame after it is shown before that."""
+        return self._go_on(self._by_stamp(decoded_at))
 
-def _webcam_device(number: int) -> tuple[str, str]:
-    """Name and FFmpeg driver of a camera.
+    def _by_stamp(self, stamp: float | None) -> float:
+        if stamp is None:
+            return self._last + self._frame_length
+        if self._shift is None:
+            self._shift = self._last + self._frame_length - stamp
+        return stamp + self._shift
 
-    Raises:
-        VideoError: There is none, where that can be told before it is opened.
-    """
-    if sys.platform == "darwin":
-        return str(number), "avfoundation"
-    if sys.platform == "win32":
-        raise VideoError("Webcams are not read on Windows. Record a file with its Camera app and name that.")
-    device = Path(f"/dev/video{number}")
-    if not device.exists():
-        found = ", ".join(item.name.removeprefix("video") for item in sorted(Path("/dev").glob("video[0-9]*"))) or "none"
-        raise VideoError(f"No webcam {number}: {device} does not exist; found: {found}. Plug it in, or name a video file.")
-    return str(device), "v4l2"
+    def _go_on(self, time: float) -> float:
+        self._last = time if time > self._last else self._last + self._frame_length / 4
+        return self._last
 
 
-def _require_av() -> None:
+def require_av() -> None:
+    """Raise what names the extra to install where PyAV is missing."""
     try:
         import av  # noqa: F401
     except ImportError:
@@ -334,11 +293,6 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
         except av.FFmpegError:
             return
         yield packet
-
-
-def _seconds(frame: Any, stream: Any, last: float) -> float:
-    """Time stamp of a frame; of one without, a frame's length after the last."""
-    return float(frame.time) if frame.time is not None else last + 1.0 / float(stream.average_rate or FOLDER_FPS)
 
 
 def _estimated_count(container: Any, stream: Any) -> int | None:

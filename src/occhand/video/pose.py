@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from occhand.geometry.rotation import mirror_rotation
 from occhand.hand.hand_layer import HandLayer
 from occhand.synth.forearm import OTHER_HAND_LABEL
 from occhand.synth.visibility import HAND_LABEL, first_crossings, flesh_depth
 from occhand.types import Camera
 from occhand.video.rows import HandRows
 
-_MIRROR_ROTATION = np.array([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
 _MIRROR_POINT = np.array([-1.0, 1.0, 1.0])
 
 
@@ -28,9 +28,9 @@ class PosedRows(NamedTuple):
 @torch.no_grad()
 def pose_rows(rows: HandRows, layer: HandLayer) -> PosedRows:
     """Pose every row by the right hand's layer; left hands are its mirror image, as in `HandMesh`."""
-    left = rows.is_left[:, None, None]
-    rotations = np.where(left[..., None], rows.rotations * _MIRROR_ROTATION, rows.rotations)
-    posed = layer(torch.from_numpy(rotations).to(layer.v_template), torch.from_numpy(rows.betas).to(layer.v_template))
+    left, rotations = rows.is_left[:, None, None], torch.from_numpy(rows.rotations)
+    rotations = torch.where(torch.from_numpy(left[..., None]), mirror_rotation(rotations), rotations)
+    posed = layer(rotations.to(layer.v_template), torch.from_numpy(rows.betas).to(layer.v_template))
     mirror = np.where(left, _MIRROR_POINT, 1.0)
     place = rows.translation[:, None]
     return PosedRows(posed.vertices.double().numpy() * mirror + place, posed.joints.double().numpy() * mirror + place)

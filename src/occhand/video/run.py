@@ -31,7 +31,7 @@ from occhand.video.gltf import save_animation_glb
 from occhand.video.measure import SEGMENT_FRAMES, measure_video
 from occhand.video.plot import save_trajectories
 from occhand.video.rows import flat_hands
-from occhand.video.segments import RawSegment, SegmentFolder
+from occhand.video.segments import SEGMENTS, RawSegment, SegmentFolder
 from occhand.video.smooth import SmoothConfig
 from occhand.video.tables import write_npz, write_parquet
 
@@ -118,7 +118,7 @@ def process_video(
     config, report = config or VideoConfig(), progress or (lambda stage, done, total: None)
     with _clear_errors(out), ThreadPoolExecutor(1, "occhand-encode") as encoder:
         camera = _camera_of(source, config)
-        folder = SegmentFolder(out / ".segments", _run_record(source, name, predictor, camera, config))
+        folder = SegmentFolder(out / SEGMENTS, _run_record(source, name, predictor, camera, config))
         finisher = Finisher(source, camera, predictor.estimator.hand, config.smoothing, encoder)
         _rehearse(finisher, folder, lambda folder, out: _write_files(folder, 1, out, source, name, camera, predictor, config))
         total = source.frame_count
@@ -143,7 +143,7 @@ def _rehearse(finisher: Finisher, folder: SegmentFolder, write_files: Callable[[
     What is broken or missing shows before hours of work, and what drawing and writing need is in memory from the start, not late.
     """
     with folder.scratch() as path:
-        rehearsal = SegmentFolder(path / ".segments", {})
+        rehearsal = SegmentFolder(path / SEGMENTS, {})
         times = np.arange(_REHEARSED_FRAMES) / 30
         hand = replace(flat_hands(1), translation=np.array([[0.0, 0.0, 0.5]]), confidence=np.ones(1), joint_confidence=np.ones((1, 21)))
         rehearsal.write_raw(0, RawSegment(hand, times, [""] * len(times), {}, is_last=True))

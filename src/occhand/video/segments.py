@@ -15,16 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
 
+from occhand.broken_files import BROKEN_ARCHIVE
 from occhand.files import atomic_path, remove_leftovers
 from occhand.video.frames import VideoError
 from occhand.video.rows import HandRows
 
-RUN_FILE = "run.json"
+SEGMENTS, RUN_FILE = ".segments", "run.json"
+"""The folder, in that of the results, and the file in it that is removed last."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,11 @@ class SegmentFolder:
         self.path.rmdir()
 
 
+def has_stopped_run(out: Path) -> bool:
+    """Whether a folder of results holds the pieces of a run that did not end."""
+    return (out / SEGMENTS / RUN_FILE).exists()
+
+
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -138,5 +144,5 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError):
+    except BROKEN_ARCHIVE:
         return None
