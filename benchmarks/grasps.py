@@ -26,8 +26,9 @@ from occhand.hand.prior import rotations_from_angles
 from occhand.render.draw import draw_label
 from occhand.render.shade import PALETTE, Mesh, draw_meshes
 from occhand.synth.closing import deepest_overlap, place
-from occhand.synth.grasp import OVERLAP_TOLERANCE, Grasp, GraspSampler
+from occhand.synth.grasp import Grasp, GraspSampler
 from occhand.synth.objects import SolidObject
+from occhand.synth.pose import OVERLAP_TOLERANCE
 from tests.synth.penetration import PenetrationGauge
 
 SEED = 20_240_611

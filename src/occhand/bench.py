@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -82,8 +81,8 @@ class BenchReport:
     timings: tuple[Timing, ...]
     modules: dict[str, float]
     """Median milliseconds of each part of the plain network, batch 1, one thread."""
-    peak_memory_mb: float
-    """Of the process, all variants loaded."""
+    peak_memory_mb: float | None
+    """Of the process, all variants loaded; None on Windows."""
 
     def write(self, out: Path) -> list[Path]:
         """Write `bench.json` and `bench.png` into a folder."""
@@ -114,7 +113,8 @@ def bench(model: Network, name: str, plan: BenchPlan = BenchPlan()) -> BenchRepo
     finally:
         torch.set_num_threads(before)
     versions = {"occhand": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    return BenchReport(name, _machine(), versions, tuple(timings), modules, _peak_memory_mb())
+    peak = peak_memory_bytes()
+    return BenchReport(name, _machine(), versions, tuple(timings), modules, None if peak is None else peak / 1e6)
 
 
 def _variants(model: Network, with_compile: bool) -> Iterator[tuple[str, Run]]:
@@ -222,9 +222,14 @@ def _machine() -> str:
     return f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {', '.join(processor_precisions())}{gpu}"
 
 
-def _peak_memory_mb() -> float:
+def peak_memory_bytes() -> int | None:
+    """The most memory that this process has had, its children not included; None on Windows, where Python does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource  # here, as Windows has none
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+    return peak if sys.platform == "darwin" else 1024 * peak  # in bytes on macOS, in KB elsewhere
 
 
 def summary(report: BenchReport) -> str:
@@ -236,7 +241,10 @@ def summary(report: BenchReport) -> str:
         for t in report.timings
     ]
     parts = ", ".join(f"{name} {ms:.1f}" for name, ms in report.modules.items())
-    return "\n".join([*lines, f"  parts of the plain network: {parts} ms", f"  peak memory {report.peak_memory_mb:.0f} MB"])
+    lines.append(f"  parts of the plain network: {parts} ms")
+    if report.peak_memory_mb is not None:
+        lines.append(f"  peak memory {report.peak_memory_mb:.0f} MB")
+    return "\n".join(lines)
 
 
 def _draw(report: BenchReport) -> Image.Image:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
+from occhand.bench import peak_memory_bytes
 from occhand.data.loader import Batch, Places, load_batches, name_dead_worker
 from occhand.recipes import Recipe
 from occhand.train import launch, start, total_steps, training_step, validate
@@ -33,8 +33,8 @@ class Estimate:
     """Of that time, spent waiting for data: near 0 is good, else more workers help."""
     validations: int
     seconds_per_validation: float
-    peak_memory_gb: float
-    """Of the device; on a CPU of this process, without loader workers."""
+    peak_memory_gb: float | None
+    """Of the device; on a CPU of this process, without loader workers, and None on Windows."""
 
     @property
     def hours(self) -> tuple[float, float, float]:
@@ -45,9 +45,10 @@ class Estimate:
 
     def __str__(self) -> str:
         (fastest, median, slowest), slow = self.hours, self.seconds_per_step
+        memory = "" if self.peak_memory_gb is None else f"Peak memory {self.peak_memory_gb:.2f} GB. "
         return (
             f"{self.steps:,} steps over {self.crops:,} crops; {self.parameters / 1e6:.1f} M parameters on {self.device}.\n"
-            f"Peak memory {self.peak_memory_gb:.2f} GB. {_MEASURED_STEPS} steps took {slow[0]:.3f} to {slow[2]:.3f} s, "
+            f"{memory}{_MEASURED_STEPS} steps took {slow[0]:.3f} to {slow[2]:.3f} s, "
             f"median {slow[1]:.3f} s, {100 * self.data_share:.0f} % of it waiting for data.\n"
             f"About {median:.1f} hours ({fastest:.1f} to {slowest:.1f}), with {self.validations} validations of "
             f"{self.seconds_per_validation:.1f} s. Checkpoints and a slower or warmer machine come on top."
@@ -56,8 +57,6 @@ class Estimate:
 
 def estimate(recipe: Recipe, data: str, options: RunOptions) -> Estimate:
     """Measure ten steps of a run, and a part of its validation; nothing is written."""
-    import resource
-
     fabric = launch(options)
     crops, held_out = open_training(recipe, data, options), open_validation(recipe, data, options)
     state = start(fabric, recipe, options)
@@ -81,8 +80,7 @@ def estimate(recipe: Recipe, data: str, options: RunOptions) -> Estimate:
         validate(fabric, recipe, options, state.weights, first)
         per_validation = (time.perf_counter() - began) * len(held_out) / len(first)
     on_gpu = fabric.device.type == "cuda"
-    # ru_maxrss is in KB on Linux and in bytes on macOS.
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = torch.cuda.max_memory_allocated() if on_gpu else peak_memory_bytes()
     steps = total_steps(recipe, crops, options, fabric.world_size)
     return Estimate(
         steps=steps,
@@ -93,7 +91,7 @@ def estimate(recipe: Recipe, data: str, options: RunOptions) -> Estimate:
         data_share=sum(waits) / sum(times),
         validations=0 if held_out is None else max(1, math.ceil(steps / options.validate_every)),
         seconds_per_validation=per_validation,
-        peak_memory_gb=(torch.cuda.max_memory_allocated() if on_gpu else used) / 1e9,
+        peak_memory_gb=None if peak is None else peak / 1e9,
     )
 
 

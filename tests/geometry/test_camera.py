@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from occhand.geometry.camera import crop_intrinsics, flip_opencv_opengl, look_at, mirror_intrinsics, project, unproject
-from occhand.geometry.crop import crop_matrix, transform_points
+from occhand.geometry.camera import flip_opencv_opengl, look_at, mirror_intrinsics, project, unproject
 from occhand.types import Camera
 
 K = torch.tensor([[600.0, 0.5, 310.0], [0.0, 590.0, 250.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
@@ -39,11 +38,6 @@ def test_mirrored_camera_sees_the_mirrored_hand():
     mirrored = project(POINTS * torch.tensor([-1.0, 1.0, 1.0]), mirror_intrinsics(K, 640))
     pixels = project(POINTS, K)
     torch.testing.assert_close(mirrored, torch.stack([639 - pixels[..., 0], pixels[..., 1]], dim=-1))
-
-
-def test_cropped_camera_sees_the_cropped_pixels():
-    matrix = crop_matrix(torch.tensor([200.0, 150.0, 420.0, 370.0]).double(), 256)
-    torch.testing.assert_close(project(POINTS, crop_intrinsics(K, matrix)), transform_points(matrix, project(POINTS, K)))
 
 
 def test_opengl_has_y_up_and_looks_along_minus_z():

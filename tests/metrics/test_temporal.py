@@ -28,9 +28,8 @@ def test_error_is_the_distance_of_accelerations_and_ignores_a_steady_drift(times
     np.testing.assert_allclose(acceleration_error(times, polynomial(times, 0.0, 0.0, 2.5), truth), 3.0, rtol=1e-5)
 
 
-def test_jitter_is_the_third_derivative():
-    times = np.arange(60) / 30
-    np.testing.assert_allclose(jitter(times, polynomial(times, 1.0, 2.0, 3.0, 4.0)), 24.0, rtol=1e-6)
+def test_jitter_is_the_third_derivative(times):
+    np.testing.assert_allclose(jitter(times, polynomial(times, 0.0, 0.0, 0.0, 1.0)), 6.0, rtol=1e-4)
 
 
 def test_gaps_are_not_measured():

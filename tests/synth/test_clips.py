@@ -1,8 +1,11 @@
 """Clips: repeatable, smooth, and true in every frame."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 
+from occhand.data.record import DataError
 from occhand.synth.clip_files import write_clips
 from occhand.synth.clips import CLIP_KINDS, FPS, Clip
 from occhand.video.frames import open_video
@@ -81,6 +84,34 @@ def test_written_clips_are_videos_with_truth(tmp_path):
     assert truth["joints"].shape == (3, 2, 21, 3)
     assert truth["side"].tolist() == ["right", "left"]
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return write_clips(tmp_path_factory.mktemp("clips"), 1, seed=1, frames=1, size=32)[0]
+
+
+def test_a_clip_is_as_open_to_others_as_any_folder(written):
+    (written.parent / "any").mkdir()
+    assert written.stat().st_mode == (written.parent / "any").stat().st_mode
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.rmtree", lambda *args, **options: None)  # a kill runs no `finally`
+    with pytest.raises(KeyboardInterrupt):
+        write_clips(tmp_path, 1, seed=1, frames=2, size=32, progress=Mock(side_effect=KeyboardInterrupt))
+    assert len(list(tmp_path.glob(".*"))) == 1
+    monkeypatch.undo()
+    write_clips(tmp_path, 1, seed=1, frames=1, size=32)
+    (folder,) = write_clips(tmp_path, 1, seed=1, frames=2, size=32)
+    assert not list(tmp_path.glob(".*"))
+    assert len(list(folder.glob("*.png"))) == 2
+
+
+def test_a_clip_of_another_generator_is_not_taken_for_done(written, monkeypatch):
+    monkeypatch.setattr("occhand.synth.clip_files.GENERATOR_VERSION", "0")
+    with pytest.raises(DataError, match=r"a clip of generator 1; this is generator 0"):
+        write_clips(written.parent, 1, seed=1, frames=1, size=32)
 
 
 def test_the_verb_writes_clips(tmp_path, capsys):

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from occhand.hand.hand_layer import load_hand
 from occhand.synth.contacts import CONTACT, touching
-from occhand.synth.generate import generate_sample, scene_kind
+from occhand.synth.generate import _sample_kind, generate_sample
 from occhand.synth.hand_surface import load_surface
 from occhand.synth.scene import SCENE_SHARES, sample_scene
 from occhand.synth.surfaces import Surfaces
@@ -172,8 +172,9 @@ def test_occlusion_is_spread(samples):
 
 
 def test_every_kind_of_scene_and_side_occurs():
-    kinds = [scene_kind(0, index) for index in range(400)]
+    kinds, sides = zip(*(_sample_kind(np.random.default_rng((0, index))) for index in range(400)), strict=True)
     assert set(kinds) == set(SCENE_SHARES)
+    assert set(sides) == {"left", "right"}
     assert kinds.count("grasp") / 400 == pytest.approx(SCENE_SHARES["grasp"], abs=0.08)
 
 

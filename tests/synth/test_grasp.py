@@ -10,9 +10,10 @@ from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.hand.prior import rotations_from_angles
 from occhand.hand.skeleton import MANO_JOINT_NAMES, tip_vertices
 from occhand.synth.closing import deepest_overlap, place
-from occhand.synth.grasp import DEEPEST_PENETRATION, OVERLAP_TOLERANCE, Grasp, GraspSampler
+from occhand.synth.grasp import DEEPEST_PENETRATION, Grasp, GraspSampler
 from occhand.synth.holds import TOUCH
 from occhand.synth.objects import make_object
+from occhand.synth.pose import OVERLAP_TOLERANCE
 from tests.synth.penetration import PenetrationGauge
 
 

@@ -1,4 +1,4 @@
-"""The pinhole camera: projection, its inverse, mirrored and cropped intrinsics, OpenCV and OpenGL axes.
+"""The pinhole camera: projection, its inverse, mirrored intrinsics, OpenCV and OpenGL axes.
 
 Image coordinates are OpenCV's: the centre of the first pixel is (0, 0).
 """
@@ -44,8 +44,3 @@ def mirror_intrinsics(K: Float[Tensor, "*batch 3 3"], width: int) -> Float[Tenso
     """Intrinsics of the image mirrored left to right (u -> width - 1 - u), where camera x is mirrored too."""
     mirror = K.new_tensor([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     return mirror @ K @ K.new_tensor([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-
-
-def crop_intrinsics(K: Float[Tensor, "*batch 3 3"], crop_from_img: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Intrinsics of a crop; exact for scaling and moving, and for a turned crop the result is no longer upper triangular."""
-    return crop_from_img @ K

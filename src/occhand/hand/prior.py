@@ -155,10 +155,6 @@ class PosePrior:
         """Standard normal coordinates; half their squared length is the negative log density up to a constant."""
         return (active - self.mean) @ self._whitener.mT
 
-    def unwhiten(self, coordinates: Float[Tensor, "*batch active"]) -> Float[Tensor, "*batch active"]:
-        """The inverse of `whiten`."""
-        return self.mean + coordinates @ self._cholesky.mT
-
     def clamp(self, active: Float[Tensor, "*batch active"]) -> Float[Tensor, "*batch active"]:
         """The nearest angles within the joints' limits."""
         return torch.clamp(active, self.lower, self.upper)

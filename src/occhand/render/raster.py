@@ -118,8 +118,9 @@ def _check(vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray, near: flo
 
 @njit(cache=True, error_model="numpy")
 @no_type_check
-def _edge(points, i, j):
-    """The line through two corners as coefficients of x, y and 1; the sign of its value at a pixel tells the side."""
+def edge_line(points, i, j):
+    """The line through two corners as coefficients of x, y and 1; the sign of its value at a pixel tells the side. For
+    compiled code."""
     a = points[i, 1] * points[j, 2] - points[i, 2] * points[j, 1]
     b = points[i, 2] * points[j, 0] - points[i, 0] * points[j, 2]
     c = points[i, 0] * points[j, 1] - points[i, 1] * points[j, 0]
@@ -129,9 +130,9 @@ def _edge(points, i, j):
 @njit(cache=True, error_model="numpy")
 @no_type_check
 def _line(points, reach, i, j):
-    """`_edge`, moved outwards by its rounding error, a tiny part of a pixel: faces that share an edge or a corner leave no gap, not even
-    where it falls on a pixel centre."""
-    a, b, c = _edge(points, i, j)
+    """`edge_line`, moved outwards by its rounding error, a tiny part of a pixel: faces that share an edge or a corner leave no gap, not
+    even where it falls on a pixel centre."""
+    a, b, c = edge_line(points, i, j)
     return a, b, c + _ROUNDING * reach[i] * reach[j]
 
 
@@ -265,9 +266,9 @@ def _cover(points, faces):
 @no_type_check
 def corner_weights(points, i, j, k, x, y):
     """Barycentrics of a pixel inside a face, perspective-correct; for compiled code."""
-    ax, ay, a1 = _edge(points, j, k)
-    bx, by, b1 = _edge(points, k, i)
-    cx, cy, c1 = _edge(points, i, j)
+    ax, ay, a1 = edge_line(points, j, k)
+    bx, by, b1 = edge_line(points, k, i)
+    cx, cy, c1 = edge_line(points, i, j)
     a, b, c = abs(ax * x + ay * y + a1), abs(bx * x + by * y + b1), abs(cx * x + cy * y + c1)
     scale = 1.0 / (a + b + c)
     return a * scale, b * scale, c * scale

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from occhand.data.record import DataError
 from occhand.synth.clips import CLIP_KINDS, FPS, Clip
+from occhand.synth.generate import GENERATOR_VERSION
 
 
 def write_clips(
@@ -20,6 +21,7 @@ def write_clips(
 
     `truth.npz` holds `time_s` (frames,), `K` (3, 3), `side` (hands,), and for every frame and hand `joints` (frames, hands, 21, 3),
     `joints_img`, `vertices` and `hidden` (frames, hands, 21): behind the object, an arm or the other hand. Metres, camera frame, pixels.
+    `generator` is the version that made it.
 
     Args:
         out: Made where it is missing.
@@ -31,6 +33,9 @@ def write_clips(
 
     Returns:
         Their folders.
+
+    Raises:
+        DataError: A folder holds the clip of another version of the generator.
     """
     out.mkdir(parents=True, exist_ok=True)
     folders = []
@@ -38,14 +43,28 @@ def write_clips(
         clip = Clip(seed, number, CLIP_KINDS[number % len(CLIP_KINDS)], frames, size)
         folder = out / f"{clip.name}-{frames}-{size}"
         folders.append(folder)
-        if not folder.exists():
+        if folder.exists():
+            _check_generator(folder)
+        else:
             _write_clip(clip, folder, progress, number * frames)
         progress((number + 1) * frames)
     return folders
 
 
+def _check_generator(folder: Path) -> None:
+    with np.load(folder / "truth.npz") as truth:
+        found = str(truth["generator"]) if "generator" in truth else "of an earlier release"
+    if found != GENERATOR_VERSION:
+        raise DataError(
+            f"{folder} holds a clip of generator {found}; this is generator {GENERATOR_VERSION}. Choose another folder, delete that "
+            "one, or use the version of occhand that it was made with."
+        )
+
+
 def _write_clip(clip: Clip, folder: Path, progress: Callable[[int], None], done: int) -> None:
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    beside = folder.with_name(f".{folder.name}")
+    shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
+    beside.mkdir()
     try:
         times, hands = [], []
         for k, frame in enumerate(clip):
@@ -55,6 +74,7 @@ def _write_clip(clip: Clip, folder: Path, progress: Callable[[int], None], done:
             progress(done + k + 1)
         np.savez_compressed(
             beside / "truth.npz",
+            generator=np.array(GENERATOR_VERSION),
             time_s=np.array(times),
             fps=np.array(FPS),
             K=clip.K,

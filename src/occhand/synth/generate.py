@@ -63,11 +63,6 @@ def _first_tone(seed: int) -> float:
     return float(np.random.default_rng(seed).random())
 
 
-def scene_kind(seed: int, index: int) -> SceneKind:
-    """Which family of scenes a sample belongs to, without drawing it."""
-    return _sample_kind(np.random.default_rng((seed, index)))[0]
-
-
 def _sample_kind(rng: np.random.Generator) -> tuple[SceneKind, Side]:
     place = min(int(_KIND_ENDS.searchsorted(rng.random())), len(_KIND_ENDS) - 1)
     return list(SCENE_SHARES)[place], "left" if rng.random() < 0.5 else "right"

@@ -15,9 +15,8 @@ from occhand.synth.distance import signed_distance
 from occhand.synth.hand_shapes import HandShapes
 from occhand.synth.holds import THUMB, TOUCH, Limits, take_in_pads, take_in_palm
 from occhand.synth.objects import Hold, SolidObject, sample_object
+from occhand.synth.pose import OVERLAP_TOLERANCE
 
-OVERLAP_TOLERANCE = 0.001
-"""Metres by which two capsules of the hand may overlap: soft flesh in touch."""
 DEEPEST_PENETRATION = 0.0055
 """Metres by which a vertex may lie in the object."""
 _FEWEST_TOUCHING: dict[Hold, int] = {"power": 3, "precision": 2}

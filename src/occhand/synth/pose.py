@@ -68,12 +68,8 @@ class PoseSampler:
         with np.load(OPEN_HAND) as arrays:
             return cls.from_arrays(arrays)
 
-    def sample(self, rng: np.random.Generator) -> Float[np.ndarray, "16 3"]:
-        """One pose, radians, MANO's joint order; the wrist's row is zero. Many are much cheaper by `sample_batch`."""
-        return self.sample_batch(rng, 1)[0]
-
     def sample_batch(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "count 16 3"]:
-        """Independent poses, each free of collisions beyond `OVERLAP_TOLERANCE`."""
+        """Independent poses, radians, MANO's joint order, each free of collisions beyond `OVERLAP_TOLERANCE`; the wrist's row is zero."""
         accepted: list[np.ndarray] = []
         while (missing := count - sum(map(len, accepted))) > 0:
             poses = self.separate(torch.from_numpy(self.propose(rng, missing)))

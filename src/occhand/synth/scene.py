@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
+from occhand.geometry.motion import matrices
 from occhand.hand.skeleton import HOUSE_FROM_HO3D, tip_vertices
 from occhand.synth.closing import ProbedHand, deepest_overlap, place
 from occhand.synth.forearm import ARM_LABEL, OTHER_HAND_LABEL, limb_surfaces, sample_forearm
@@ -259,14 +260,8 @@ def mirrored(surfaces: Surfaces) -> Surfaces:
 
 def _random_rotation(rng: np.random.Generator) -> np.ndarray:
     """Uniform over all rotations."""
-    w, x, y, z = (q := rng.standard_normal(4)) / np.linalg.norm(q)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    turn = rng.standard_normal(4)
+    return matrices(turn / np.linalg.norm(turn))
 
 
 def _sample_view(rng: np.random.Generator) -> np.ndarray:

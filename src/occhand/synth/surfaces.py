@@ -30,9 +30,9 @@ class Surfaces:
     is_closed: Bool[np.ndarray, "faces"]
     """The inner side of the face cannot be seen."""
 
-    def front(self, eye: Float[np.ndarray, "3"] | None = None) -> Surfaces:
-        """Without the faces of closed surfaces that look away from an eye (the camera): half the work, the same picture."""
-        kept = seen_faces(self.vertices_cam, self.faces, self.is_closed, eye)
+    def front(self) -> Surfaces:
+        """Without the faces of closed surfaces that look away from the camera: half the work, the same picture."""
+        kept = seen_faces(self.vertices_cam, self.faces, self.is_closed, np.zeros(3))
         per_face = (self.faces, self.labels, self.material_ids, self.tile_ids, self.is_closed)
         return Surfaces(self.vertices_cam, self.local, *(array.take(kept, axis=0) for array in per_face))
 
@@ -63,10 +63,10 @@ def seen_faces(
     vertices_cam: Float[np.ndarray, "vertices 3"],
     faces: Int[np.ndarray, "faces 3"],
     is_closed: Bool[np.ndarray, "faces"],
-    eye: Float[np.ndarray, "3"] | None = None,
+    eye: Float[np.ndarray, "3"],
 ) -> Int[np.ndarray, "kept"]:
-    """Rows of the faces that an eye (the camera) sees the outside of, and of all that are not part of a closed surface."""
-    return _seen_faces(vertices_cam, faces, is_closed, np.zeros(3) if eye is None else eye)
+    """Rows of the faces that an eye sees the outside of, and of all that are not part of a closed surface; the camera is at 0."""
+    return _seen_faces(vertices_cam, faces, is_closed, eye)
 
 
 @njit(cache=True, error_model="numpy")

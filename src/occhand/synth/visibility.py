@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, UInt8
 from numba import njit
 
 from occhand.hand.skeleton import JOINT_NAMES
+from occhand.render.raster import edge_line
 
 HAND_LABEL = 1
 _NEAR = 0.01
@@ -120,10 +121,10 @@ def _cross(points_cam, own_vertex, vertices_cam, faces, labels, K):
             inside = inside or starts[row * columns + left] < starts[row * columns + right + 1]
         if not inside:
             continue
-        # Lines through two corners (see `occhand.render.raster`); with them 1 / z over the image.
-        ax, ay, a1 = _line(vertices, j, k)
-        bx, by, b1 = _line(vertices, k, i)
-        cx, cy, c1 = _line(vertices, i, j)
+        # Lines through two corners (see `edge_line`); with them 1 / z over the image.
+        ax, ay, a1 = edge_line(vertices, j, k)
+        bx, by, b1 = edge_line(vertices, k, i)
+        cx, cy, c1 = edge_line(vertices, i, j)
         volume = ax * vertices[i, 0] + ay * vertices[i, 1] + a1 * vertices[i, 2]
         if volume == 0.0:
             continue
@@ -146,12 +147,3 @@ def _cross(points_cam, own_vertex, vertices_cam, faces, labels, K):
                 else:
                     by_other[point] = min(depth, by_other[point])
     return by_hand, by_other
-
-
-@njit(cache=True, error_model="numpy")
-@no_type_check
-def _line(points, i, j):
-    a = points[i, 1] * points[j, 2] - points[i, 2] * points[j, 1]
-    b = points[i, 2] * points[j, 0] - points[i, 0] * points[j, 2]
-    c = points[i, 0] * points[j, 1] - points[i, 1] * points[j, 0]
-    return a, b, c
