@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +9,10 @@ from PIL import Image
 
 from occhand import image_io
 from occhand.image_io import ImageError, list_images, load_image, save_image
+from tests.data.samples import png_header_only
 
 RAMP = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
 COLOUR = np.stack([RAMP, RAMP[::-1], np.full_like(RAMP, 40)], axis=2)
-
-
-def _png_header_only(path: Path, width: int, height: int) -> Path:
-    """A PNG of a few bytes that claims to be width x height."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 999)) + chunk(b"IEND", b""))
-    return path
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".ppm", ".tif", ".gif", ".webp", ".avif", ".jpg", ".jp2"])
@@ -151,9 +139,19 @@ def test_truncated(tmp_path: Path, suffix: str) -> None:
     _fails(path)
 
 
+def test_a_damaged_avif(tmp_path: Path) -> None:
+    path = tmp_path / "a.avif"
+    Image.fromarray(COLOUR).save(path)
+    path.write_bytes(path.read_bytes().replace(b"iloc", b"none"))
+    _fails(path, "Broken or truncated picture", "again")
+
+
 def test_decompression_bomb(tmp_path: Path) -> None:
-    _fails(_png_header_only(tmp_path / "a.png", 60_000, 60_000), "too large", "Scale it down")
-    _fails(_png_header_only(tmp_path / "b.png", 16_000, 10_000), "too large", "16000 x 10000")
+    path = tmp_path / "a.png"
+    path.write_bytes(png_header_only(60_000, 60_000))
+    _fails(path, "too large", "Scale it down")
+    path.write_bytes(png_header_only(16_000, 10_000))
+    _fails(path, "too large", "16000 x 10000")
 
 
 def test_pixel_limit_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import occhand
 
 PACKAGE = Path(occhand.__file__).parent
 LAYERS = (
-    {"types", "files", "pickles"},
+    {"types", "files", "pickles", "broken_files"},
     {"geometry", "image_io", "mesh_io", "plot"},
     {"hand"},
     {"models", "data", "metrics", "render"},

@@ -23,6 +23,11 @@ IMAGE_SUFFIXES = (
     *(".bmp", ".gif", ".ppm", ".pgm", ".pnm", ".jp2"),
 )
 """What a folder is searched for; a file named outright may have any name."""
+BROKEN_PICTURE: tuple[type[Exception], ...] = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, MemoryError),
+    *(RuntimeError, Image.DecompressionBombError),  # RuntimeError: AVIF's decoder
+)
+"""What Pillow raises for pictures that are damaged, or claim to be too large."""
 _FORMATS_TEXT = "JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF, PNM or JPEG 2000"
 
 
@@ -56,7 +61,7 @@ def load_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 
         raise ImageError(_too_large(path, "more pixels than memory holds")) from None
     except ImageError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:  # what Pillow raises for broken data
+    except BROKEN_PICTURE as error:
         reason = " ".join(str(error).split())
         raise ImageError(f"Broken or truncated picture: {path} ({reason}). Copy or download it again.") from None
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from occhand.broken_files import BROKEN_JSON
 from occhand.data.datasets import HandDataset
 from occhand.data.folder import FolderDataset
 from occhand.data.index import IndexedDataset
@@ -59,7 +60,7 @@ def check_same_run(out: Path, config: dict[str, Any], manifest: dict[str, Any]) 
     for name, asked in ((CONFIG, config), (DATA, manifest)):
         try:
             found = json.loads((out / name).read_text())
-        except (OSError, ValueError, RecursionError) as error:
+        except BROKEN_JSON as error:
             raise ValueError(
                 f"{out / name} cannot be read ({error}), so the run cannot be resumed. Start again in another folder."
             ) from None
@@ -138,7 +139,7 @@ class RunLog:
 def _step_of(line: str) -> float:
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):  # a line cut short when the run was killed
+    except BROKEN_JSON:  # a line cut short when the run was killed
         return float("inf")
 
 

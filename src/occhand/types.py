@@ -20,6 +20,9 @@ KeypointSource = Literal["given", "file", "mediapipe", "handoccnet"]
 
 CameraSource = Literal["given", "assumed"]
 
+EvaluationProtocol = Literal["ho3d", "freihand", "dexycb", "fpha", "open"]
+"""Whose rules of scoring: HO-3D's, FreiHAND's and DexYCB's scripts; FPHA, which has none; ours for rendered hands."""
+
 
 @dataclass(frozen=True)
 class Camera:

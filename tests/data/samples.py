@@ -1,5 +1,8 @@
 """Small made-up samples: the right shapes and types, consistent projections, no rendering."""
 
+import struct
+import zlib
+
 import numpy as np
 
 from occhand.types import HandSample, Occlusion
@@ -38,6 +41,16 @@ def make_sample(seed: int, index: int, size: int = 32) -> HandSample:
         translation=rng.normal(0, 0.1, 3),
         occlusion=truth,
     )
+
+
+def png_header_only(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that claims to be width x height."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 999)) + chunk(b"IEND", b"")
 
 
 def assert_same(first: HandSample, second: HandSample) -> None:

@@ -12,6 +12,8 @@ from occhand.data import fpha
 from occhand.data.datasets import create_dataset
 from occhand.data.fpha import UNSEEN_OBJECT_ACTIONS, open_fpha, part_of, read_action_lists
 from occhand.data.record import DataError
+from occhand.data_check import check_dataset
+from occhand.evaluate import open_benchmark
 from tests.fixtures.stick_hand import MARKS, project
 
 SALT = "Subject_1/put_salt/1"
@@ -185,10 +187,28 @@ def test_broken_recordings_are_left_out(fake_copy, fake_manifest):
     assert "color_0003.jpeg is missing. Copy" in reasons[f"{SALT}/0003"]
     assert "not of 64 finite numbers" in reasons["Subject_3/open_juice_bottle/2/0000"]
     test = open_fpha(root, "action_test", {})
-    assert "is empty, as some are in the data set as published" in dict(test.left_out)["Subject_1/put_salt/3/0000"]
     assert_agrees(test.index, frames_of(fake_manifest("fpha"), "Subject_2/charge_cell_phone/1"))
     shutil.rmtree(root / "Video_files" / "Subject_2")
     with pytest.raises(DataError, match="no sample is left"):
+        open_fpha(root, "action_test", {})
+
+
+def test_frames_after_the_end_of_a_skeleton_are_no_samples(fake_copy, tmp_path):
+    """Some skeletons are empty or short as published: a copy with all of its files is whole."""
+    root = fake_copy("fpha")
+    skeletons = root / "Hand_pose_annotation_v1"
+    whole = len(open_fpha(root, "action_test", {}))
+    (skeletons / "Subject_1/put_salt/3/skeleton.txt").write_text("")
+    path = skeletons / "Subject_2/charge_cell_phone/1/skeleton.txt"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]))
+    benchmark, dataset = open_benchmark("fpha", root, "action_test")
+    assert dataset.left_out == ()
+    assert benchmark.expected_samples(dataset) == len(dataset) == len(lines) - 1 < whole
+    (split,) = check_dataset("fpha", root, ["action_test"], tmp_path / "sheet.png").splits
+    assert (split.state, split.missing) == ("whole", 0)
+    path.unlink()
+    with pytest.raises(DataError, match=r"no sample is left; Subject_2/charge_cell_phone/1/0000: .* cannot be read"):
         open_fpha(root, "action_test", {})
 
 

@@ -10,7 +10,9 @@ import pytest
 from occhand.data import ho3d
 from occhand.data.datasets import create_dataset
 from occhand.data.index import AnnotationIndex, sequence_of
+from occhand.data.record import DataError
 from occhand.files import cache_dir
+from tests.data.samples import png_header_only
 
 
 @pytest.fixture
@@ -79,6 +81,14 @@ def test_a_cache_of_something_else_is_made_again(fake_root, built):
         np.savez(cache_file(), **(content | change))
         assert len(create_dataset("ho3d_v2", root, "evaluation")) == 6
     assert len(built) == 4
+
+
+def test_a_picture_that_claims_to_be_huge_is_one_line(fake_copy):
+    dataset = create_dataset("ho3d_v2", fake_copy("ho3d_v2"), "train")
+    path = dataset.root / str(dataset.index.images[0])
+    path.write_bytes(png_header_only(30_000, 30_000))
+    with pytest.raises(DataError, match=r"ABF10/0000: .* cannot be decoded .*Copy or unpack it again"):
+        _ = dataset[0]
 
 
 def test_changed_data_are_read_again(fake_copy, built):

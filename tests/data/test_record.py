@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from occhand.data.record import DataError, decode_sample, encode_sample
-from tests.data.samples import assert_same, make_sample
+from tests.data.samples import assert_same, make_sample, png_header_only
 
 SAMPLE = make_sample(0, 0)
 FILES = encode_sample(SAMPLE)
@@ -72,6 +72,7 @@ def test_jpeg_is_smaller_and_near():
         {key: value for key, value in FILES.items() if key != "npz"},
         FILES | {"png": FILES["png"][:200]},
         FILES | {"png": b"GIF89a"},
+        FILES | {"png": png_header_only(30_000, 30_000)},
         FILES | {"npz": FILES["npz"][:500]},
         FILES | {"npz": b"no archive"},
         with_arrays(labels=np.zeros((9, 9), np.uint8)),

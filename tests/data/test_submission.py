@@ -56,10 +56,9 @@ def test_dexycb_is_millimetres_under_the_official_index(hands, tmp_path):
 @pytest.mark.parametrize("benchmark", ["ho3d", "freihand", "dexycb"])
 def test_what_is_written_is_read_back(benchmark, hands, tmp_path):
     path = tmp_path / ("results.txt" if benchmark == "dexycb" else "pred.zip")
-    index = np.array([1, 2, 5])
+    index = np.array([1, 2, 5]) if benchmark == "dexycb" else INDEX
     written = write_submission(path, benchmark, *hands, index, 3)
-    listed = index if benchmark == "dexycb" else INDEX
-    predictions = read_any_predictions(written, benchmark, KEYS, listed, 3)
+    predictions = read_any_predictions(written, benchmark, KEYS, index, 3)
     assert predictions.keys == tuple(KEYS)
     np.testing.assert_allclose(predictions.joints_cam, hands[0], atol=5.1e-6)
     if benchmark != "dexycb":
@@ -80,6 +79,9 @@ def test_a_part_or_another_order_is_not_written(hands, tmp_path):
         write_submission(path, "ho3d", joints, vertices, INDEX, 11_524)
     with pytest.raises(ValueError, match="not in the order"):
         write_submission(path, "ho3d", joints, vertices, INDEX[::-1], 3)
+    for benchmark in ("ho3d", "freihand"):
+        with pytest.raises(ValueError, match="for entry 3 of the benchmark's list, so that entries are missing"):
+            write_submission(path, benchmark, joints, vertices, np.array([0, 1, 3]), 3)
     with pytest.raises(ValueError, match="778 vertices"):
         write_submission(path, "ho3d", joints, None, INDEX, 3)
     with pytest.raises(ValueError, match="not finite"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from occhand.data.augment import RELEASED, STRONG, Augmentation, Jitter, JitterRange
+from occhand.data.augment import RELEASED, Augmentation, Jitter, JitterRange
 from occhand.data.transforms import CropForTraining, TrainingCrop, cut_crop, look_at_middle, mirror_sample
 from occhand.geometry.camera import project
 from occhand.geometry.crop import joints_bbox, square_bbox
@@ -22,6 +22,7 @@ from tests.golden.networks import golden_recipe
 from tests.golden.networks.compare import excess
 
 GOLDEN = np.load("tests/golden/networks/preprocess_cv5.npz")
+EVERYTHING = Augmentation(cutout=0.4, spectrum=0.4, low_light=0.1, blur=0.3, noise=0.3, jpeg=0.3)
 
 
 def released_generators(seed):
@@ -165,7 +166,7 @@ def test_a_sample_without_pose_is_refused():
 
 def test_same_random_state_same_crop():
     others = [make_sample(9, 0, size=20).image]
-    transform = CropForTraining(48, STRONG)
+    transform = CropForTraining(48, EVERYTHING)
     first, second = (transform(make_sample(0, 2), np.random.default_rng(4), others) for _ in range(2))
     for one, two in zip(first, second, strict=True):
         assert torch.equal(one, two)
@@ -179,4 +180,4 @@ def test_shares_are_checked():
     with pytest.raises(ValueError, match="jpeg of 2"):
         Augmentation(jpeg=2.0)
     with pytest.raises(ValueError, match="needs other pictures"):
-        CropForTraining(48, STRONG)(make_sample(0, 0), np.random.default_rng(0))
+        CropForTraining(48, EVERYTHING)(make_sample(0, 0), np.random.default_rng(0))

@@ -1,11 +1,13 @@
 """What a network is shown at test time, against the released boxes and the marks in the made-up pictures."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from occhand.data.annotations_writer import rebuild_annotations
 from occhand.estimators import NetworkEstimator
 from occhand.evaluate import open_benchmark
 from occhand.geometry.camera import project
@@ -74,3 +76,13 @@ def test_a_short_copy_of_a_benchmark_is_a_part_of_it(fake_root):
     assert benchmark.expected_samples(dataset) == 11_524
     assert len(dataset) == 6
     assert Oracle(dataset).keypoint_need == "none"
+
+
+def test_an_annotation_file_with_fewer_rows_than_its_benchmark_lists_is_a_part_of_it(fake_copy):
+    root = fake_copy("ho3d_v2")
+    path = rebuild_annotations("ho3d_v2", root, "evaluation").path
+    content = json.loads(path.read_text())
+    content["annotations"] = content["annotations"][1:]
+    path.write_text(json.dumps(content))
+    benchmark, dataset = open_benchmark("ho3d_annotations", root, "evaluation")
+    assert (len(dataset), benchmark.expected_samples(dataset)) == (5, 6)

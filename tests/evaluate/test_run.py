@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from occhand.data.index import IndexedDataset
 from occhand.estimators import FitEstimator, NetworkEstimator
 from occhand.evaluate import EvaluationConfig, JointSource, collect, evaluate, open_benchmark, read_predictions_for
 from occhand.hand.hand_layer import load_hand
@@ -96,6 +97,23 @@ def test_networks_of_both_families_run(opened, network, tmp_path):
     assert any("open one" in note for note in report.notes)
 
 
+@pytest.mark.parametrize(
+    ("name", "split", "message"),
+    [
+        ("dexycb", "s0_test_right", r"DexYCB s0_test_right has no result file; the authors score s0_test, .* leave --submission out"),
+        ("dexycb", "s0_train", "has no result file"),
+        ("ho3d_v2", "train", "the authors score evaluation"),
+        ("fpha", "action_test", r"FPHA action_test has no result file\. Leave --submission out"),
+    ],
+)
+def test_a_split_that_nobody_takes_result_files_of_is_refused_at_once(name, split, message, made_up, fake_root, tmp_path):
+    benchmark, dataset = open_benchmark(name, fake_root(name), split)
+    oracle = Oracle(dataset)
+    with pytest.raises(ValueError, match=message):
+        evaluate(oracle, dataset, benchmark, tmp_path, "oracle", EvaluationConfig(submission=True))
+    assert not oracle.views
+
+
 class StoppedError(Exception):
     """As if the process had been killed."""
 
@@ -177,6 +195,35 @@ def test_without_truth_there_is_a_result_file_and_no_figure(made_up, fake_copy, 
     assert any("have no truth here" in note for note in report.notes)
     sent = read_predictions_for(tmp_path / "pred.zip", benchmark, dataset)
     np.testing.assert_allclose(sent.joints_cam[:, 0], dataset.index.joints_cam[:, 0], atol=1e-5)
+
+
+def test_truth_that_is_released_later_is_scored_with_the_kept_predictions(made_up, fake_copy, tmp_path):
+    root = fake_copy("ho3d_v3")
+    benchmark, dataset = open_benchmark("ho3d_v3", root, "evaluation")
+    oracle = Oracle(dataset, noise=0.003)
+    released = {file: file.read_bytes() for file in root.parent.rglob("evaluation_*.json")}
+    for file in released:
+        file.unlink()
+    benchmark, dataset = open_benchmark("ho3d_v3", root, "evaluation")
+    without = evaluate(oracle, dataset, benchmark, tmp_path, "oracle", ANYWAY)
+    assert without.samples == 0
+    assert any("have no truth here" in note for note in without.notes)
+    for file, content in released.items():
+        file.write_bytes(content)
+    benchmark, dataset = open_benchmark("ho3d_v3", root, "evaluation")
+    report = evaluate(oracle, dataset, benchmark, tmp_path, "oracle", ANYWAY)
+    assert len(oracle.views) == report.samples == len(dataset)  # each was predicted once
+    assert 1 < error(report) < 10
+    assert error(report, "mpvpe") < 100
+    assert not any("have no truth here" in note for note in report.notes)
+
+
+def test_predictions_for_other_data_of_the_same_name_and_number_are_refused(opened, tmp_path):
+    benchmark, dataset = opened("ho3d_v2")
+    evaluate(Oracle(dataset), dataset, benchmark, tmp_path, "oracle")
+    other = IndexedDataset(dataset.name, dataset.root, dataset.split, replace(dataset.index, K=1.01 * dataset.index.K))
+    with pytest.raises(ValueError, match=r'predictions of another run \("samples": .*Choose another --out, or delete that folder'):
+        evaluate(Oracle(dataset), other, benchmark, tmp_path, "oracle")
 
 
 def test_predictions_of_other_samples_or_too_few(opened, tmp_path):

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,3 +198,16 @@ def test_atomic_path_leaves_nothing_behind_on_failure(tmp_path):
         write("second", fail=True)
     assert target.read_text() == "first"
     assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+def test_atomic_path_minds_the_umask_without_changing_it_for_other_threads(tmp_path, monkeypatch):
+    before = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "umask", lambda mask: pytest.fail("changed for all threads"))
+            with atomic_path(tmp_path / "file.txt") as temporary:
+                temporary.write_text("text")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o640

@@ -1,14 +1,16 @@
 """The report names what each figure is, shows the papers beside where that is fair, and cannot hide that it is partial."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 
-from occhand.metrics.figures import ALL, PROTOCOLS, Figure, Scored, benchmark_figures
+from occhand.metrics.figures import ALL, Figure, Scored, benchmark_figures
 from occhand.metrics.papers import PAPER_ROWS, paper_rows
 from occhand.metrics.protocols import ho3d_joints, mesh_scores
 from occhand.metrics.report import EvaluationReport, SequenceErrors, WorstSample
+from occhand.types import EvaluationProtocol
 
 GENERATOR = torch.Generator().manual_seed(0)
 TRUTH = 0.05 * torch.randn(4, 21, 3, generator=GENERATOR).double() + torch.tensor([0.0, 0.0, 0.6])
@@ -34,7 +36,7 @@ def make_report(data="ho3d_v2/evaluation", **changes) -> EvaluationReport:
     return replace(report, **changes)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", get_args(EvaluationProtocol))
 def test_every_figure_names_what_it_is(protocol):
     figures = benchmark_figures(protocol, SCORED, "own")
     assert len({figure.key for figure in figures}) == len(figures)
@@ -59,6 +61,18 @@ def test_figures_are_the_protocols_numbers():
     assert figures["f15"].value == mesh.f15
     assert figures["pa_mpvpe"].official == "mesh_al_mean3d"
     assert "wrist re-attached" in figures["mpjpe"].alignment
+
+
+def test_freihand_has_names_of_its_own_and_no_row_of_one_bone():
+    figures = {figure.key: figure for figure in benchmark_figures("freihand", SCORED)}
+    official = {figure.official for figure in figures.values() if figure.official}
+    assert official == {
+        *(f"{points}_{ending}" for points in ("xyz", "xyz_al", "mesh", "mesh_al") for ending in ("mean3d", "auc3d")),
+        *(f"{score}_{limit}" for score in ("f_score", "f_al_score") for limit in (5, 15)),
+    }
+    ho3d = {figure.key: figure for figure in benchmark_figures("ho3d", SCORED)}
+    assert {key for key in ho3d if not key.startswith("st_mpjpe")} == set(figures)
+    assert all(figure.value == ho3d[key].value for key, figure in figures.items())
 
 
 @pytest.mark.parametrize("row", PAPER_ROWS, ids=lambda row: row.source)

@@ -47,7 +47,7 @@ def eval_(
         data: A data set (ho3d_v2, ho3d_v3, dexycb, fpha, freihand, folder) or a generated split (open-test, open-val).
         root: The data set's folder.
         split: Its part, such as evaluation, s0_test, action_test.
-        model: fit, or a file of weights, as for predict.
+        model: fit, a bundled network, or a file of weights, as for predict.
         predictions: Instead of a model: a file of predictions (.json, .npz), or a result file for the benchmark's server (.zip, .txt).
         out: Folder for the report.
         hand: Hand model, as for predict.
@@ -93,7 +93,7 @@ def stress(
 
     Args:
         data: A synthetic split (open-test, open-val) or a folder of shards that 'occhand synth' wrote.
-        model: fit, or a file of weights, as for predict.
+        model: fit, a bundled network, or a file of weights, as for predict.
         predictions: Instead of a model: a file of predictions, JSON or npz.
         limit: Take the first samples only.
         clips: Films of a hand behind an object, and as many of two hands that cross, to follow and to smooth; none with predictions.

@@ -124,8 +124,6 @@ class Augmentation:
 
 
 RELEASED = Augmentation()
-STRONG = Augmentation(cutout=0.4, spectrum=0.4, low_light=0.1, blur=0.3, noise=0.3, jpeg=0.3)
-"""For training on rendered pictures alone; a choice of ours, not yet compared with others."""
 
 
 def _blur(crop: UInt8[np.ndarray, "size size 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "size size 3"]:

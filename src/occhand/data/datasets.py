@@ -20,7 +20,7 @@ from occhand.data.index import Hands, Progress
 from occhand.data.official_counts import Count
 from occhand.hand.hand_layer import HandLayer
 from occhand.hand.skeleton import TipSet
-from occhand.types import HandSample, Side
+from occhand.types import EvaluationProtocol, HandSample, Side
 
 
 @runtime_checkable
@@ -48,7 +48,7 @@ class DatasetInfo:
     """Where the released test-time box comes from: the data set, or the true 2D joints, enlarged as in training."""
     test_expansion: float
     """Of the square around that box at test time, as released."""
-    protocol: Literal["ho3d", "dexycb", "fpha", "freihand", "open"]
+    protocol: EvaluationProtocol
     """Of its official evaluation."""
     title: str
     """As papers write it."""
@@ -58,6 +58,11 @@ class DatasetInfo:
     """Of the whole data set, for the splits where it is published; `occhand data check` compares with them."""
     cover: tuple[str, ...] = ()
     """Splits that hold each sample once, where the official ones overlap; `occhand data check` looks at these."""
+    result_splits: tuple[str, ...] = ()
+    """Splits whose result files a server or a script of the authors scores."""
+
+
+_DEXYCB_TESTS = tuple(f"s{setup}_test" for setup in range(4))
 
 
 def _open_folder(root: Path, split: str, hands: Hands, progress: Progress | None) -> HandDataset:
@@ -75,6 +80,7 @@ def _ho3d(version: ho3d.Version, counts: Mapping[str, Count]) -> DatasetInfo:
         title=f"HO-3D {version}",
         source="Project page of TU Graz ('HOnnotate'); for research only, not to be passed on.",
         counts=counts,
+        result_splits=("evaluation",),
     )
 
 
@@ -92,6 +98,7 @@ DATASETS: dict[str, DatasetInfo] = {
         source="dex-ycb.github.io; CC BY-NC 4.0.",
         counts=official_counts.DEXYCB,
         cover=("s0_train", "s0_val", "s0_test"),
+        result_splits=_DEXYCB_TESTS,
     ),
     "freihand": DatasetInfo(
         open=freihand.open_freihand,
@@ -103,6 +110,7 @@ DATASETS: dict[str, DatasetInfo] = {
         title="FreiHAND v2",
         source="Project page of the University of Freiburg; for research only.",
         counts=official_counts.FREIHAND,
+        result_splits=("evaluation",),
     ),
     "ho3d_annotations": DatasetInfo(
         open=partial(open_annotations, "ho3d"),
@@ -113,6 +121,7 @@ DATASETS: dict[str, DatasetInfo] = {
         protocol="ho3d",
         title="HO-3D (annotation file)",
         source="Made from HO-3D by 'occhand convert annotations', or linked from HandOccNet's page; HO-3D's terms hold.",
+        result_splits=("evaluation",),
     ),
     "dexycb_annotations": DatasetInfo(
         open=partial(open_annotations, "dexycb"),
@@ -125,6 +134,7 @@ DATASETS: dict[str, DatasetInfo] = {
         source="Made from DexYCB by 'occhand convert annotations', or linked from HandOccNet's page; CC BY-NC 4.0.",
         counts=official_counts.DEXYCB,
         cover=("s0_train", "s0_test"),
+        result_splits=_DEXYCB_TESTS,
     ),
     "fpha": DatasetInfo(
         open=fpha.open_fpha,

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -66,7 +65,7 @@ _FITS = "fhbhands_fits"
 _LIST = "data_split_action_recognition.txt"
 _FIT_SHAPES = {"fullpose": (48,), "shape": (10,), "trans": (3,)}
 _MAX_FILE_BYTES = 1 << 26
-_READER_VERSION = 1
+_READER_VERSION = 2
 _AGAIN = "Copy or unpack it again."
 _SEQUENCE = re.compile(r"(Subject_[1-6])/([a-z_]+)/(\d+)")
 
@@ -102,8 +101,9 @@ def open_fpha(root: Path, split: str, hands: Hands, progress: Progress | None = 
         progress: Told of the frames read.
 
     Raises:
-        DataError: Not the data set's root, a broken list, no frame left. Sequences whose skeleton is empty (some are, as published),
-            missing or broken, and frames without picture, are in `left_out`.
+        DataError: Not the data set's root, a broken list, no frame left. Sequences whose skeleton is missing or broken, and frames
+            without picture, are in `left_out`. Frames after the last of a skeleton are no samples: of some sequences it is empty, as
+            published.
     """
     folders = _find_folders(root)
     recordings = _recordings(root, split)
@@ -241,12 +241,14 @@ def _read_recording(root: Path, folders: _Folders, recording: _Recording) -> _Fr
         names = {entry.name for entry in os.scandir(picture_folder)}
     except OSError:
         names = set()
+    length = recording.num_frames
     try:
         skeletons, reason = _read_skeletons(path), f"{path} has no line for this frame. {_AGAIN}"
+        length = min(length, 1 + max(skeletons, default=-1))
     except DataError as error:
         skeletons, reason = {}, str(error)
     numbers, left_out = [], []
-    for number in range(recording.num_frames):
+    for number in range(length):
         if number in skeletons and _picture_name(number) in names:
             numbers.append(number)
             continue
@@ -258,14 +260,14 @@ def _read_recording(root: Path, folders: _Folders, recording: _Recording) -> _Fr
 
 
 def _read_skeletons(path: Path) -> dict[int, Float[np.ndarray, "21 3"]]:
-    """Joints by frame, camera frame, metres, house order.
+    """Joints by frame, camera frame, metres, house order; none of an empty file.
 
     Raises:
-        DataError: No such file, an empty one, or a line without a frame and 63 finite numbers.
+        DataError: No such file, or a line without a frame and 63 finite numbers.
     """
     lines = [line.split() for line in _read_text(path).splitlines() if line.strip()]
     if not lines:
-        raise DataError(f"{path} is empty, as some are in the data set as published.")
+        return {}
     try:
         rows = np.array(lines, dtype=np.float64)
     except ValueError:
@@ -290,7 +292,7 @@ def _read_fits(folder: Path | None, name: str, numbers: Sequence[int]) -> Float[
         for row, number in enumerate(numbers):
             if (fit := content.get(f"{number:06d}.pkl")) is not None:
                 rows[row] = np.concatenate([plain_numbers(fit[part]).reshape(shape) for part, shape in _FIT_SHAPES.items()])
-    except (pickle.UnpicklingError, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         logger.warning("FPHA: %s is not used (%s); expected fullpose, shape and trans by frame. %s", path, reason, _AGAIN)
         rows[:] = np.nan

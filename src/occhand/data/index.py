@@ -9,9 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -23,9 +20,11 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch.utils.data import Dataset
 
+from occhand.broken_files import BROKEN_ARCHIVE
 from occhand.data.record import DataError
 from occhand.files import atomic_path, cache_dir
 from occhand.hand.hand_layer import HandLayer
+from occhand.image_io import BROKEN_PICTURE
 from occhand.types import HandSample, Side
 
 Progress = Callable[[int, int], None]
@@ -44,11 +43,6 @@ _NUMBERS: dict[str, tuple[int, ...]] = {
 }
 _FORMAT = 1
 """Of the cache file; part of its name."""
-_BROKEN_CACHE = (
-    *(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, struct.error),
-    *(NotImplementedError, RuntimeError, MemoryError, OverflowError),
-)
-"""What numpy and zipfile raise for an archive whose bytes were changed."""
 
 logger = logging.getLogger(__name__)
 
@@ -283,7 +277,7 @@ def read_frame(path: Path, size: tuple[int, int], key: str) -> UInt8[np.ndarray,
         raise DataError(f"Sample {key}: no picture at {path}. {again}") from None
     except DataError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:  # what Pillow raises for broken data
+    except BROKEN_PICTURE as error:
         reason = " ".join(str(error).split())
         raise DataError(f"Sample {key}: {path} cannot be decoded ({reason}), expected a whole JPEG or PNG picture. {again}") from None
 
@@ -326,7 +320,7 @@ def _read_cache(path: Path, state: str) -> AnnotationIndex | None:
             return AnnotationIndex(**content, official_length=int(arrays["official_length"]), left_out=left_out)
     except FileNotFoundError:
         return None
-    except (*_BROKEN_CACHE, TypeError) as error:
+    except BROKEN_ARCHIVE as error:
         logger.warning("The cache file %s is broken (%s); reading the annotations again.", path, " ".join(str(error).split()))
         return None
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from occhand.broken_files import BROKEN_JSON
 from occhand.data.record import DataError
 
 _CHUNK = 1 << 20
@@ -29,7 +30,7 @@ def stream_object(path: str | os.PathLike[str]) -> Iterator[tuple[str, Any]]:
         raise DataError(f"{path} cannot be read ({error.strerror}). Check the path and its permissions.") from None
     except DataError as error:
         raise DataError(f"{path} is broken: {error} Download, copy or make it again.") from None
-    except (ValueError, RecursionError) as error:  # no UTF-8, a number of thousands of digits, lists in lists without end
+    except BROKEN_JSON as error:  # such as a number of thousands of digits, or lists in lists without end
         raise DataError(f"{path} is broken: {' '.join(str(error).split())[:120]}. Download, copy or make it again.") from None
 
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 import zipfile
-import zlib
 
 import numpy as np
+
+from occhand.broken_files import BROKEN_ARCHIVE
 
 _NPY_VERSION = (1, 0)
 MOST_OF_ANY = 778
 """The most that a length of -1 stands for."""
-_BROKEN = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, SyntaxError, KeyError, TypeError),
-    *(OverflowError, RecursionError, RuntimeError),  # RuntimeError: encrypted; as NotImplementedError, an unknown compression
-)
-"""What the standard library and numpy raise for archives that are broken on purpose or by accident."""
 
 
 class NpzArrays:
@@ -33,7 +28,7 @@ class NpzArrays:
     def __init__(self, data: bytes) -> None:
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
-        except _BROKEN as error:
+        except BROKEN_ARCHIVE as error:
             raise ValueError(f"no archive, or a truncated one ({error})") from None
         self._names = set(self._archive.namelist())
 
@@ -48,21 +43,22 @@ class NpzArrays:
         """
         if name not in self:
             raise ValueError(f"it has no {name}")
+        expected = np.dtype(dtype)
+        most = math.prod(MOST_OF_ANY if length < 0 else length for length in shape) * expected.itemsize
         try:
-            return self._read(name, np.dtype(dtype), shape)
-        except _BROKEN as error:
+            found, is_fortran, found_dtype, values = self._unpack(name, most)
+        except BROKEN_ARCHIVE as error:
             raise ValueError(f"its {name} is broken ({error})") from None
+        fits = len(found) == len(shape) and all(want in (-1, have) for want, have in zip(shape, found, strict=True))
+        if not fits or is_fortran or found_dtype != expected or len(values) != math.prod(found) * expected.itemsize:
+            raise ValueError(f"its {name} is {found_dtype} {found}, expected {expected} {shape}")
+        return np.frombuffer(values, dtype=expected).reshape(found).copy()
 
-    def _read(self, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-        most = math.prod(MOST_OF_ANY if length < 0 else length for length in shape) * dtype.itemsize
+    def _unpack(self, name: str, most: int) -> tuple[tuple[int, ...], bool, np.dtype, bytes]:
+        """Shape, order, type and bytes of an array, as many as `most` and a header are."""
         with self._archive.open(f"{name}.npy") as member:
             data = member.read(most + 4096)  # an archive that lies about its sizes unpacks to no more than this
         stream = io.BytesIO(data)
         if np.lib.format.read_magic(stream) != _NPY_VERSION:
-            raise ValueError(f"its {name} is no .npy of version 1.0")
-        found, is_fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
-        fits = len(found) == len(shape) and all(want in (-1, have) for want, have in zip(shape, found, strict=True))
-        values = data[stream.tell() :]
-        if not fits or is_fortran or found_dtype != dtype or len(values) != math.prod(found) * dtype.itemsize:
-            raise ValueError(f"its {name} is {found_dtype} {found}, expected {dtype} {shape}")
-        return np.frombuffer(values, dtype=dtype).reshape(found).copy()
+            raise ValueError("no .npy of version 1.0")
+        return *np.lib.format.read_array_header_1_0(stream), data[stream.tell() :]

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Float
 
+from occhand.broken_files import BROKEN_JSON
 from occhand.data.record import DataError
 
 _CHUNK_BYTES = 1 << 24
@@ -47,7 +48,7 @@ def read_number_list(
         raise DataError(f"No file {path}; expected a list of {expected} numbers. {_AGAIN}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}). Check the path and its permissions.") from None
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except BROKEN_JSON as error:
         raise DataError(f"{path} is no list of {expected} numbers ({' '.join(str(error).split())[:120]}). {_AGAIN}") from None
     numbers = np.concatenate(parts) if parts else np.empty(0, dtype)
     count, rest = divmod(numbers.size, math.prod(entry_shape))

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
+
+from occhand.broken_files import BROKEN_ARCHIVE
 
 _LARGEST_HAND = 0.5
 """Metres between any two joints; hands measure 0.2."""
@@ -41,8 +43,8 @@ class Predictions:
     def __post_init__(self) -> None:
         if not self.keys:
             raise ValueError("The predictions are empty. Expected one hand per sample.")
-        if len(set(self.keys)) < len(self.keys):
-            twice = next(key for key in self.keys if self.keys.count(key) > 1)
+        twice, times = Counter(self.keys).most_common(1)[0]
+        if times > 1:
             raise ValueError(f"Sample {twice!r} is predicted more than once. Give one hand per sample.")
         _check_points("joints_cam", self.joints_cam, self.keys, 21)
         if self.vertices_cam is not None:
@@ -99,7 +101,7 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
         raise ValueError(f"{path}: predictions are read from .json or .npz, not {path.suffix or 'a file without a suffix'}.")
     try:
         return readers[path.suffix.lower()](path)
-    except (ValueError, KeyError, TypeError, OSError, BadZipFile) as error:
+    except BROKEN_ARCHIVE as error:
         reason = f"no {error} in it" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{path}: {reason}") from None
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from occhand.broken_files import BROKEN_ARCHIVE
 from occhand.data.npz import NpzArrays
-from occhand.image_io import MAX_PIXELS
+from occhand.image_io import BROKEN_PICTURE, MAX_PIXELS
 from occhand.types import SIDES, HandSample, Occlusion
 
 SCHEMA_VERSION = 1
@@ -67,7 +68,7 @@ def decode_sample(key: str, files: Mapping[str, bytes], is_sparse: bool = False)
         return _decode(key, files, is_sparse)
     except DataError as error:
         raise DataError(f"Sample {key}: {error}") from None
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, OverflowError, EOFError, RecursionError, zipfile.BadZipFile) as error:
+    except (*BROKEN_ARCHIVE, *BROKEN_PICTURE) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"Sample {key} is broken ({type(error).__name__}: {reason}). Make or copy its shard again.") from None
 

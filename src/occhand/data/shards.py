@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from occhand.broken_files import BROKEN_JSON
 from occhand.data.record import MAX_MEMBER_BYTES, SCHEMA_VERSION, DataError
 from occhand.files import atomic_path
 
@@ -199,7 +200,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         _check(manifest)
     except DataError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except BROKEN_JSON as error:
         reason = " ".join(str(error).split())
         raise DataError(f"Manifest is broken: {path} ({reason}). Copy it again, or make the data again with 'occhand synth'.") from None
     return manifest

@@ -16,11 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from occhand.broken_files import BROKEN_ARCHIVE
 from occhand.data.predictions import Predictions, read_predictions
 from occhand.files import atomic_path
 from occhand.hand.skeleton import HO3D_FROM_HOUSE, HOUSE_FROM_HO3D
 
-Benchmark = Literal["ho3d", "freihand", "dexycb"]
+ResultForm = Literal["ho3d", "freihand", "dexycb"]
+"""Whose result file."""
 
 _DECIMALS = 5
 """Of metres, hence 0.01 mm, as is customary: without rounding HO-3D's file has half a gigabyte."""
@@ -54,7 +56,7 @@ def vertices_to_ho3d(vertices_cam: Float[np.ndarray, "*n 778 3"]) -> Float[np.nd
 
 def write_submission(
     path: str | os.PathLike[str],
-    benchmark: Benchmark,
+    form: ResultForm,
     joints_cam: Float[np.ndarray, "n 21 3"],
     vertices_cam: Float[np.ndarray, "n 778 3"] | None,
     official_index: Int[np.ndarray, "n"],
@@ -64,10 +66,10 @@ def write_submission(
 
     Args:
         path: A `.zip` for HO-3D and FreiHAND, a `.txt` for DexYCB.
-        benchmark: Whose form.
+        form: Whose.
         joints_cam: Metres, OpenCV camera frame, house order, in the benchmark's order.
         vertices_cam: Metres; DexYCB takes none.
-        official_index: Place of each sample in the benchmark's list.
+        official_index: Place of each sample in the benchmark's list; HO-3D and FreiHAND score every entry of theirs.
         expected: Samples that the benchmark scores.
 
     Raises:
@@ -80,16 +82,21 @@ def write_submission(
         )
     if (np.diff(official_index) <= 0).any():
         raise ValueError("The predictions are not in the order of the benchmark's list: no submission written. Keep the data set's order.")
+    if form != "dexycb" and not np.array_equal(official_index, np.arange(expected)):
+        raise ValueError(
+            f"The last of the {expected:,} predictions is for entry {official_index[-1]:,} of the benchmark's list, so that entries are "
+            "missing: no submission written. Predict every entry of the list."
+        )
     if not np.isfinite(joints_cam).all() or not (vertices_cam is None or np.isfinite(vertices_cam).all()):
         raise ValueError("Some predictions are not finite: no submission written. Weights that diverged?")
-    if benchmark == "dexycb":
+    if form == "dexycb":
         with atomic_path(path) as temporary:
             lines = (_dexycb_line(index, joints) for index, joints in zip(official_index.tolist(), joints_cam, strict=True))
             temporary.write_text("".join(lines), encoding="ascii")
         return Path(path)
     if vertices_cam is None:
-        raise ValueError(f"{benchmark} takes 778 vertices beside the joints, and the predictions have none: no submission written.")
-    if benchmark == "ho3d":
+        raise ValueError(f"{form} takes 778 vertices beside the joints, and the predictions have none: no submission written.")
+    if form == "ho3d":
         joints_cam, vertices_cam = joints_to_ho3d(joints_cam), vertices_to_ho3d(vertices_cam)
     with (
         atomic_path(path) as temporary,
@@ -106,7 +113,7 @@ def write_submission(
 
 def read_submission(
     path: str | os.PathLike[str],
-    benchmark: Benchmark,
+    form: ResultForm,
     keys: Sequence[str],
     official_index: Int[np.ndarray, "n"],
     listed: int,
@@ -115,7 +122,7 @@ def read_submission(
 
     Args:
         path: A `.zip` with `pred.json` or the bare `.json` (HO-3D, FreiHAND), a `.txt` (DexYCB).
-        benchmark: Whose form.
+        form: Whose.
         keys: Of the samples of the split that are here, in the benchmark's order.
         official_index: Place of each in the benchmark's list.
         listed: Entries of that list.
@@ -128,17 +135,17 @@ def read_submission(
     if not path.is_file():
         raise FileNotFoundError(f"No predictions at {path}. Check the path.")
     try:
-        if benchmark == "dexycb":
+        if form == "dexycb":
             return _read_dexycb(path, keys, official_index)
         content = json.loads(_pred_json(path))
         if not (isinstance(content, list) and len(content) == 2 and all(isinstance(part, list) for part in content)):
             raise ValueError("expected [joints, vertices], two lists with an entry per sample")
         joints = _stacked(content[0], "joints", 21, listed)[official_index]
         vertices = _stacked(content[1], "vertices", 778, listed)[official_index]
-        if benchmark == "ho3d":
+        if form == "ho3d":
             joints, vertices = joints_from_ho3d(joints), vertices_to_ho3d(vertices)
         return Predictions(tuple(map(str, keys)), joints, vertices)
-    except (ValueError, TypeError, OSError, zipfile.BadZipFile, RecursionError) as error:
+    except BROKEN_ARCHIVE as error:
         raise ValueError(f"{path}: {error}") from None
 
 

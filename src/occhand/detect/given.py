@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from occhand.broken_files import BROKEN_JSON
 from occhand.detect.detector import DetectedHand, Keypoints2D
 from occhand.types import SIDES, KeypointSource, Side
 
@@ -222,7 +223,7 @@ def _read_json(path: Path) -> Any:
         raise ValueError(f"{path} has {size:,} bytes, the limit is {MAX_FILE_BYTES:,}. Is it the right file?")
     try:
         return json.loads(content.decode("utf-8-sig"))  # editors on Windows begin a file with a byte order mark
-    except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or a number of thousands of digits
+    except BROKEN_JSON as error:
         raise ValueError(f"Not JSON: {path} ({error}). Give a list of hands with bbox_xyxy or joints_img.") from None
 
 
@@ -252,7 +253,7 @@ def _check_box(box: Float[np.ndarray, "4"], name: str) -> None:
 def _to_array(values: Any, shape: tuple[int, ...], name: str) -> Float[np.ndarray, "..."]:
     try:
         array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except BROKEN_JSON:
         raise ValueError(f"{name} is not an array of numbers of shape {shape}.") from None
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, expected {shape}.")

@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from occhand.broken_files import BROKEN_ARCHIVE
+
 PALM_FILE = "hand_detector.tflite"
 LANDMARK_FILE = "hand_landmarks_detector.tflite"
 """Names inside a `.task` file, which is a zip archive without compression."""
@@ -163,7 +165,7 @@ def read_task(task: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(task)) as archive:
             return {name: archive.read(name) for name in (PALM_FILE, LANDMARK_FILE)}
-    except (zipfile.BadZipFile, KeyError) as error:
+    except BROKEN_ARCHIVE as error:
         raise ValueError(f"Not a hand landmarker .task file ({error}). Delete it and let occhand fetch it again.") from error
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Iterable
 from dataclasses import asdict
 
 import numpy as np
 
 from occhand.data.datasets import HandDataset
+from occhand.data.folder import FolderDataset
+from occhand.data.index import IndexedDataset
 from occhand.data.predictions import Predictions
 from occhand.estimators import DefaultEstimator, Estimator, FitEstimator, NetworkEstimator
 from occhand.evaluate.benchmark import Benchmark
@@ -57,12 +61,16 @@ def describe(subject: Estimator) -> str:
 def identity(
     subject: Estimator, dataset: HandDataset, benchmark: Benchmark, joints: JointSource | None, batch_size: int
 ) -> dict[str, object]:
-    """All that decides the predictions, so that those of another run are never taken for this one's."""
+    """All that decides the predictions, so that those of another run are never taken for this one's.
+
+    Of the truth only what an estimator is shown: figures are made anew in every run, from the truth that the data set then has.
+    """
     return {
         "subject": subject.identity() if isinstance(subject, _Networks) else f"{describe(subject)}, {subject.hand.name}",
         "data": f"{benchmark.label}: {dataset}",
+        "samples": _samples(dataset, benchmark, joints),
         "test_box": f"{benchmark.info.test_box} x{benchmark.info.test_expansion:g}",
-        "joints": None if joints is None else {**asdict(joints), "joints_crop": _digest(joints.joints_crop)},
+        "joints": None if joints is None else {**asdict(joints), "joints_crop": _digest_of_points(joints)},
         "batch_size": batch_size,
     }
 
@@ -73,5 +81,26 @@ def _joints(subject: Estimator, joints: JointSource | None) -> str:
     return "none" if joints is None else joints.description
 
 
-def _digest(array: np.ndarray | None) -> str | None:
-    return None if array is None else hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+def _samples(dataset: HandDataset, benchmark: Benchmark, joints: JointSource | None) -> str | None:
+    """A digest of what the data set says of its pictures; None of samples that its name decides, such as generated ones."""
+    if isinstance(dataset, FolderDataset):
+        return _digest([json.dumps(asdict(dataset.manifest)).encode()])
+    if not isinstance(dataset, IndexedDataset):
+        return None
+    index = dataset.index
+    texts = ["\n".join(column.tolist()).encode() for column in (index.keys, index.images, index.sides)]
+    numbers = [index.size, index.K, index.bbox_xyxy]
+    if benchmark.info.test_box == "joints" or (joints is not None and joints.joints_crop is None):
+        numbers.append(index.joints_img)
+    return _digest([*texts, *(np.ascontiguousarray(array).tobytes() for array in numbers)])
+
+
+def _digest_of_points(joints: JointSource) -> str | None:
+    return None if joints.joints_crop is None else _digest([np.ascontiguousarray(joints.joints_crop).tobytes()])
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

@@ -19,9 +19,9 @@ from occhand.detect import DetectedHand
 from occhand.estimators import HandView
 from occhand.geometry.crop import joints_bbox, square_bbox
 from occhand.hand.hand_layer import HandLayer
-from occhand.metrics.figures import WITH_MESH, Protocol, Wrist
+from occhand.metrics.figures import WITH_MESH, Wrist
 from occhand.synth.dataset import SPLITS, load_split
-from occhand.types import Camera, HandSample
+from occhand.types import Camera, EvaluationProtocol, HandSample
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Benchmark:
         return self.name if self.name in SPLITS else f"{self.info.title} {self.split}".strip()
 
     @property
-    def protocol(self) -> Protocol:
+    def protocol(self) -> EvaluationProtocol:
         """Whose rules of scoring."""
         return self.info.protocol
 
@@ -63,6 +63,8 @@ class Benchmark:
             return self.info.counts[self.split].hands
         if isinstance(dataset, FolderDataset):
             return dataset.manifest.n
+        if isinstance(dataset, IndexedDataset) and self.protocol in ("ho3d", "freihand"):
+            return dataset.index.official_length  # of these every entry shows a hand; a file of annotations may lack some
         return len(dataset) + len(left_out_by(dataset))
 
     def view(self, sample: HandSample) -> HandView:

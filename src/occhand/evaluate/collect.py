@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +11,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from occhand.broken_files import BROKEN_ARCHIVE
 from occhand.data.datasets import HandDataset
-from occhand.data.index import IndexedDataset
+from occhand.data.index import AnnotationIndex, IndexedDataset
 from occhand.data.predictions import Predictions
 from occhand.estimators import Estimator, HandView
 from occhand.evaluate.benchmark import Benchmark
@@ -102,7 +102,7 @@ class Kept:
             hands = EvaluatedHands.load(self._path(chunk))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except BROKEN_ARCHIVE as error:
             _log.warning("%s is broken (%s); predicting it again", self._path(chunk), " ".join(str(error).split()))
             return None
         return hands if np.array_equal(hands.places, chunk) else None
@@ -125,12 +125,12 @@ def predict_all(
     workers: int,
     progress: Progress | None = None,
 ) -> tuple[list[EvaluatedHands], list[LeftOut]]:
-    """The estimator's hands of the first `count` samples; finished chunks are taken from `kept`.
+    """The estimator's hands of the first `count` samples; finished chunks are taken from `kept`, their truth from the data set.
 
     A chunk with samples that could not be read is not kept: they may be there next time.
     """
     chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
-    finished = {chunk: hands for chunk in chunks if (hands := kept.read(chunk)) is not None}
+    finished = {chunk: _with_truth_of(dataset, benchmark, hands, chunk) for chunk in chunks if (hands := kept.read(chunk)) is not None}
     todo = [chunk for chunk in chunks if chunk not in finished]
     batches = [[*chunk[start : start + batch_size]] for chunk in todo for start in range(0, len(chunk), batch_size)]
     views = Views(dataset, benchmark, joints)
@@ -168,7 +168,7 @@ def look_up_all(
     predicted = {key: row for row, key in enumerate(predictions.keys)}
     seen: list[Seen] = []
     left_out: list[LeftOut] = []
-    for one in _truths(dataset, benchmark, count, workers):
+    for one in _truths(dataset, benchmark, range(count), workers):
         if isinstance(one, Seen) and one.key in predicted:
             seen.append(one)
         else:
@@ -182,16 +182,29 @@ def look_up_all(
     return [_beside_truth(seen, predictions.joints_cam[rows], vertices)], left_out
 
 
-def _truths(dataset: HandDataset, benchmark: Benchmark, count: int, workers: int) -> Iterator[Seen | LeftOut]:
-    if not isinstance(dataset, IndexedDataset):
-        places = [[*range(start, min(start + 16, count))] for start in range(0, count, 16)]
-        for batch in _load(Views(dataset, benchmark, None, with_view=False), places, workers):
-            yield from batch
+def _truths(dataset: HandDataset, benchmark: Benchmark, places: range, workers: int) -> Iterator[Seen | LeftOut]:
+    if isinstance(dataset, IndexedDataset):
+        yield from _listed_truths(dataset.index, benchmark, places)
         return
-    index = dataset.index
-    for row in range(count):
+    batches = [[*places[start : start + 16]] for start in range(0, len(places), 16)]
+    for batch in _load(Views(dataset, benchmark, None, with_view=False), batches, workers):
+        yield from batch
+
+
+def _listed_truths(index: AnnotationIndex, benchmark: Benchmark, places: range) -> Iterator[Seen]:
+    for row in places:
         vertices = index.vertices_of(row) if benchmark.has_mesh else None
         yield Seen(row, str(index.keys[row]), str(index.sides[row]), index.K[row], index.joints_cam[row], vertices, np.nan, None)
+
+
+def _with_truth_of(dataset: HandDataset, benchmark: Benchmark, hands: EvaluatedHands, chunk: range) -> EvaluatedHands:
+    """Kept hands beside what is known today: HO-3D's truth is released apart from its pictures, and may have come since.
+
+    Only an index can change so; of other data sets the truth is part of the samples, which `identity` tells apart.
+    """
+    if not isinstance(dataset, IndexedDataset):
+        return hands
+    return _beside_truth([*_listed_truths(dataset.index, benchmark, chunk)], hands.joints, hands.vertices)
 
 
 def _load(views: Views, batches: Sequence[list[int]], workers: int) -> Iterator[list[Seen | LeftOut]]:

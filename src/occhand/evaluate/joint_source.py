@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from occhand.broken_files import BROKEN_JSON
 from occhand.data.datasets import HandDataset
 from occhand.detect import Keypoints2D
 from occhand.estimators import HandView
@@ -71,7 +72,7 @@ class JointSource:
             raise FileNotFoundError(f"No 2D joints at {path}. Check the path.")
         try:
             joints = np.asarray(json.loads(path.read_text(encoding="utf-8")), dtype=np.float64)
-        except (ValueError, TypeError) as error:
+        except BROKEN_JSON as error:
             raise ValueError(f"{path} is no list of 21 (x, y) per sample ({' '.join(str(error).split())[:100]}).") from None
         if joints.shape != (count, 21, 2):
             raise ValueError(f"{path} holds {joints.shape}, expected ({count}, 21, 2): the joints of each sample in the data set's order.")

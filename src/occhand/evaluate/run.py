@@ -92,11 +92,10 @@ def evaluate(
 
     Raises:
         ValueError: No source of 2D joints where one is needed; predictions that look wrong, or are of other samples; a folder that holds
-            another run.
+            another run; a result file asked for of a split that has none.
     """
     config, out = config or EvaluationConfig(), Path(out)
-    if config.submission and benchmark.protocol not in SUBMISSIONS:
-        raise ValueError(f"{benchmark.info.title} has no result file of its own. Leave --submission out.")
+    _check_submission(benchmark, config.submission)
     hands, left_out = _predict(subject, dataset, benchmark, out, config, joints, progress)
     wrist = config.wrist or (benchmark.wrist if not isinstance(subject, Predictions) else "own")
     mistakes = _guard(hands, wrist, config.score_anyway)
@@ -125,6 +124,13 @@ def evaluate(
     if config.submission:
         _submit(hands, dataset, benchmark, out)
     return report
+
+
+def _check_submission(benchmark: Benchmark, is_wanted: bool) -> None:
+    taken = benchmark.info.result_splits
+    if is_wanted and benchmark.split not in taken:
+        others = f"; the authors score {', '.join(taken)}. Evaluate one of these, or leave" if taken else ". Leave"
+        raise ValueError(f"{benchmark.title} has no result file{others} --submission out.")
 
 
 def _predict(

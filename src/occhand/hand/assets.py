@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from occhand.broken_files import BROKEN_ARCHIVE
 from occhand.files import atomic_path, cache_dir
 from occhand.hand.mano_pickle import read_mano_pickle
 from occhand.hand.parameters import ARRAY_SHAPES, HandParameters, has_flipped_shapedirs, held_side
@@ -112,7 +113,7 @@ def _read_npz(path: Path) -> HandParameters:
         wrong = [key for key, shape in ARRAY_SHAPES.items() if values[key].shape != shape]
         if wrong:
             raise ValueError(f"'{wrong[0]}' has shape {values[wrong[0]].shape}, expected {ARRAY_SHAPES[wrong[0]]}")
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except BROKEN_ARCHIVE as error:
         raise ValueError(f"{path} is no hand file of ours ({error}). {_CONVERT}") from None
     hand = HandParameters(**values, side="left" if stated_side == "left" else "right", name=name)
     if held_side(hand.v_template) != stated_side:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,11 +13,9 @@ from torch import Tensor
 from occhand.geometry.align import procrustes_align
 from occhand.metrics.functional import f_score, pck, point_errors, relative_to
 from occhand.metrics.protocols import ErrorSummary, dexycb, fpha, ho3d_joints, mesh_scores, summarize
+from occhand.types import EvaluationProtocol
 
-Protocol = Literal["ho3d", "freihand", "dexycb", "fpha", "open"]
-"""Whose rules: HO-3D's, FreiHAND's and DexYCB's scripts; FPHA, which has none; ours for rendered hands."""
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
-WITH_MESH: tuple[Protocol, ...] = ("ho3d", "freihand", "open")
+WITH_MESH: tuple[EvaluationProtocol, ...] = ("ho3d", "freihand", "open")
 """Those that score vertices. Neither paper reports them on DexYCB, and FPHA has none."""
 Wrist = Literal["given", "own"]
 """`given`: predictions are moved so that their wrist is the data set's, as both papers do on HO-3D. `own`: they stay where they are."""
@@ -67,7 +65,7 @@ class Scored(NamedTuple):
     true_vertices: Float[Tensor, "n 778 3"] | None = None
 
 
-def benchmark_figures(protocol: Protocol, scored: Scored, wrist: Wrist = "own", subset: str = ALL) -> list[Figure]:
+def benchmark_figures(protocol: EvaluationProtocol, scored: Scored, wrist: Wrist = "own", subset: str = ALL) -> list[Figure]:
     """The figures of one benchmark over some samples; vertices are scored where the benchmark does and both sides have them.
 
     Args:
@@ -76,10 +74,8 @@ def benchmark_figures(protocol: Protocol, scored: Scored, wrist: Wrist = "own", 
         wrist: What was done to absolute positions, which only names the unaligned figures.
         subset: What these samples are called.
     """
-    make = {"ho3d": _ho3d, "freihand": _ho3d, "dexycb": _dexycb, "fpha": _fpha, "open": _open}[protocol]
+    make = {"ho3d": _ho3d, "freihand": _freihand, "dexycb": _dexycb, "fpha": _fpha, "open": _open}[protocol]
     figures = [*make(scored, len(scored.joints), "given wrist re-attached (in effect root-relative)" if wrist == "given" else NONE)]
-    if protocol == "freihand":
-        figures = [figure for figure in figures if figure.alignment != BONE]
     return [Figure(**{**asdict(figure), "subset": subset}) for figure in figures]
 
 
@@ -88,6 +84,18 @@ def _ho3d(scored: Scored, n: int, unaligned: str) -> Iterator[Figure]:
     yield from _summary("mpjpe", "MPJPE", joints["unaligned"], JOINTS, unaligned, n, "xyz")
     yield from _summary("pa_mpjpe", "PA-MPJPE", joints["procrustes"], JOINTS, OFFICIAL, n, "xyz_procrustes_al")
     yield from _summary("st_mpjpe", "ST-MPJPE", joints["scale_translation"], JOINTS, BONE, n, "xyz_scale_trans_al")
+    yield from _mesh(scored, n, unaligned)
+
+
+def _freihand(scored: Scored, n: int, unaligned: str) -> Iterator[Figure]:
+    joints = ho3d_joints(scored.joints, scored.true_joints)
+    yield from _summary("mpjpe", "MPJPE", joints["unaligned"], JOINTS, unaligned, n, "xyz")
+    yield from _summary("pa_mpjpe", "PA-MPJPE", joints["procrustes"], JOINTS, OFFICIAL, n, "xyz_al")
+    yield from _mesh(scored, n, unaligned)
+
+
+def _mesh(scored: Scored, n: int, unaligned: str) -> Iterator[Figure]:
+    """As both HO-3D and FreiHAND score it."""
     if scored.vertices is None or scored.true_vertices is None:
         return
     mesh = mesh_scores(scored.vertices, scored.true_vertices)

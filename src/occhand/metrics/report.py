@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import occhand
-from occhand.metrics.figures import ALL, Figure, Protocol
+from occhand.metrics.figures import ALL, Figure
 from occhand.metrics.papers import PaperRow
+from occhand.types import EvaluationProtocol
 
 SCHEMA_VERSION = 1
 _SHOWN = 20
@@ -56,7 +57,7 @@ class EvaluationReport:
     data: str
     """Data set and split, `name/split`."""
     data_title: str
-    protocol: Protocol
+    protocol: EvaluationProtocol
     hand: str
     """`mano` or `open`; empty where predictions came from a file."""
     figures: tuple[Figure, ...]
