@@ -108,7 +108,7 @@ BAD_INPUT = {
     "box outside": ([PHOTO, "--boxes", "700,0,900,200"], "outside of the image"),
     "box without area": ([PHOTO, "--boxes", "10,10,10,200"], "is empty"),
     "box of three": ([PHOTO, "--boxes", "1,2,3"], "Give x1,y1,x2,y2"),
-    "boxes for two images": ([PHOTO, PHOTO, "--boxes", "1,2,30,40"], "belong to one image"),
+    "boxes for two images": ([PHOTO, "second.png", "--boxes", "1,2,30,40"], "belong to one image"),
     "joints of the wrong shape": ([PHOTO, "--keypoints", "twenty.json"], r"expected \(21, 2\)"),
     "unknown mesh format": ([PHOTO, "--mesh", "stl"], "choose obj, ply, glb"),
     "unknown hand": ([PHOTO, "--hand", "opne"], "choose open, mano"),
@@ -130,6 +130,7 @@ def test_bad_input_is_one_line_and_exit_code_two(run, tmp_path, monkeypatch, cas
     (tmp_path / "text.safetensors").write_text("text")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "void").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "second.png")
     (tmp_path / "twenty.json").write_text(json.dumps([{"side": "right", "joints_img": np.zeros((20, 2)).tolist()}]))
     args, message = BAD_INPUT[case]
     code, _, err = run("predict", *args, "--out", tmp_path / "out")

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import jaxtyping
 import numpy as np
@@ -95,8 +96,9 @@ def test_the_file_gives_the_networks_numbers_for_any_batch(name, runtime, networ
 def test_the_bundled_networks_run_in_openvino(name, tmp_path):
     """Sums and bounds like those of their lifter have been read wrongly by it; an export that is off is refused."""
     pytest.importorskip("openvino", reason="needs the [export] extra")
-    export_network(load_checkpoint(bundled_weights(name)).eval(), tmp_path / "network.xml")
+    export_network(load_checkpoint(bundled_weights(name)).eval(), tmp_path / "network.xml", origin=Path(name))
     about = json.loads((tmp_path / "network.json").read_text())
+    assert (about["origin"]["file"], about["origin"]["licence"]) == (f"{name}.safetensors", "Apache-2.0")
     assert "axes of a camera at the same place that looks at the middle" in about["outputs"]["vertices"]["is"]
 
 

@@ -50,7 +50,7 @@ def export(
     """Write a network for other runtimes, checked against the original, with a card that says what it is.
 
     Args:
-        model: Weights: .safetensors, or a snapshot of the authors (.pth.tar).
+        model: A bundled network, or weights: .safetensors, or a snapshot of the authors (.pth.tar).
         out: The file to write: .onnx, or .xml for OpenVINO.
         precision: fp32; bf16 (OpenVINO); int8, with ranges chosen on the calibration data.
         calibration: For int8: a synthetic split, or a folder of shards that 'occhand synth' wrote.

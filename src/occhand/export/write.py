@@ -12,7 +12,7 @@ from typing import Any
 from occhand.export.card import write_card
 from occhand.export.int8 import quantise
 from occhand.export.parity import Parity, compare
-from occhand.models.checkpoint import read_info
+from occhand.models.checkpoint import BUNDLED, bundled_weights, read_info
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.runtimes.choice import Precision, Runtime, resolve
@@ -58,7 +58,7 @@ def export_network(
         out: `.onnx`, or `.xml` for OpenVINO (with a `.bin` beside it).
         precision: `bf16` changes no weight: it is what OpenVINO is told to compute in.
         calibration: Crops to choose the ranges of int8 from; the last quarter only judges the result.
-        origin: The file of the weights, named in the card with what it says of itself.
+        origin: The file of the weights, or the name of bundled ones; named in the card with what it says of itself.
 
     Raises:
         ValueError: As `check_export`; int8 without calibration; a result that is too far from the network.
@@ -109,6 +109,8 @@ def _origin(path: Path | None) -> dict[str, str]:
     """What the file of the weights says of itself."""
     if path is None:
         return {}
+    if str(path) in BUNDLED:
+        path = bundled_weights(str(path))
     if path.suffix != ".safetensors":
         return {"file": path.name, "data": "a snapshot of the authors", "licence": "its authors' (research only)"}
     about = read_info(path)
