@@ -108,6 +108,11 @@ def test_the_card_says_what_the_file_is(exported):
     assert (about["network"], about["hand"], about["precision"]) == ("handgcat", "open", "fp32")
     assert about["inputs"]["given_joints_crop"]["shape"] == ["batch", 21, 2]
     assert all(entry["is"] for kind in ("inputs", "outputs") for entry in about[kind].values())
+    ready = load_exported(network, "onnx")
+    output = ready(example_input(ready.config, 2))
+    assert {name: entry["shape"][1:] for name, entry in about["outputs"].items()} == {
+        name: list(getattr(output, name).shape[1:]) for name in about["outputs"]
+    }
     assert about["difference_to_pytorch_fp32"]["vertices_max_mm"] < 0.01
     assert about["sha256"] in page.read_text()
     assert "axes of the camera (" in about["outputs"]["vertices"]["is"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from occhand.export.parity import Parity
 from occhand.hand.skeleton import JOINT_NAMES
-from occhand.models.config import config_to_json, family_of
+from occhand.models.config import ModelConfig, config_to_json, family_of
 from occhand.runtimes.onnx_graph import OPSET, GraphInfo, graph_input_names
 
 _MEANING = {
@@ -23,11 +24,23 @@ _MEANING = {
     "pose": "the rotations as axis-angle, radians",
     "transforms": "global transform of the 16 MANO joints, metres",
     "heatmaps": "a distribution over the crop per joint",
-    "joint_sigma": "how far off each joint may be",
+    "joint_sigma": "how far off each joint may be: standard deviation along each axis, metres",
     "joint_visibility": "how likely each joint is seen, 0..1",
     "joint_depth": "how deep the picture shows each joint, along z from the joints' mean, metres",
     "joint_depth_sigma": "standard deviation of that depth, metres",
 }
+_SHAPES = {
+    "joints_crop": (21, 2),
+    "given_joints_crop": (21, 2),
+    "vertices": (778, 3),
+    "joints": (21, 3),
+    "rotations": (16, 3, 3),
+    "betas": (10,),
+    "pose": (48,),
+    "transforms": (16, 4, 4),
+    **{f"joint_{kind}": (21,) for kind in ("sigma", "visibility", "depth", "depth_sigma")},
+}
+"""Of one crop; those of the picture and the heat maps depend on the config."""
 
 _AXES = {
     "egocentric": "of the camera",
@@ -37,8 +50,6 @@ _AXES = {
 
 def write_card(made: Path, info: GraphInfo, parity: Parity, about: dict[str, Any]) -> None:
     """Write `NAME.json` and `NAME.md` beside an exported network."""
-    size = info.config.input_size
-    shapes = {"image": ["batch", 3, size, size], "given_joints_crop": ["batch", 21, 2]}
     card = {
         "file": made.name,
         **about,
@@ -47,10 +58,8 @@ def write_card(made: Path, info: GraphInfo, parity: Parity, about: dict[str, Any
         "hand": info.hand,
         "precision": info.precision,
         "opset": OPSET,
-        "inputs": {name: {"shape": shapes[name], "type": "float32", "is": _MEANING[name]} for name in graph_input_names(info.config)},
-        "outputs": {
-            name: {"type": "float32", "is": _MEANING.get(name, "").format(axes=_AXES[info.config.orientation])} for name in info.outputs
-        },
+        "inputs": _described(graph_input_names(info.config), info.config),
+        "outputs": _described(info.outputs, info.config),
         "joint_order": list(JOINT_NAMES),
         "difference_to_pytorch_fp32": asdict(parity),
         "occhand": info.version,
@@ -58,6 +67,12 @@ def write_card(made: Path, info: GraphInfo, parity: Parity, about: dict[str, Any
     }
     made.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
     made.with_suffix(".md").write_text(_as_markdown(card))
+
+
+def _described(names: Sequence[str], config: ModelConfig) -> dict[str, dict[str, Any]]:
+    shapes = _SHAPES | {"image": (3, config.input_size, config.input_size), "heatmaps": (21, config.map_size, config.map_size)}
+    axes = _AXES[config.orientation]
+    return {name: {"shape": ["batch", *shapes[name]], "type": "float32", "is": _MEANING[name].format(axes=axes)} for name in names}
 
 
 def _as_markdown(card: dict[str, Any]) -> str:
@@ -68,12 +83,12 @@ def _as_markdown(card: dict[str, Any]) -> str:
         f"Made by occhand {card['occhand']}.",
         "",
     ]
-    lines += [f"{title}: {text}." for title, text in card["origin"].items()]
+    lines += [f"- {title}: {text}." for title, text in card["origin"].items()]
     if card["hand"] == "mano":
-        lines.append("The file holds arrays of MANO; MANO's licence applies to it.")
+        lines.append("- The file holds arrays of MANO; MANO's licence applies to it.")
     for kind in ("inputs", "outputs"):
         lines += ["", f"| {kind[:-1]} | is |", "|---|---|"]
-        lines += [f"| `{name}` {tuple(field.get('shape', ())) or ''} | {field['is']} |" for name, field in card[kind].items()]
+        lines += [f"| `{name}` {' x '.join(map(str, field['shape']))} | {field['is']} |" for name, field in card[kind].items()]
     difference = card["difference_to_pytorch_fp32"]
     lines += [
         "",

@@ -143,6 +143,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def _read(path: Path) -> dict[str, np.ndarray] | None:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
+            arrays = dict(archive)
     except BROKEN_ARCHIVE:
         return None
+    return arrays if all(isinstance(array, np.ndarray) for array in arrays.values()) else None  # others are read as bytes
