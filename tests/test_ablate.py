@@ -1,6 +1,7 @@
 """Ablation tables: every row has a narrow network, rows are trained alike and kept, and the result says its budget."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -31,8 +32,10 @@ def test_a_table_is_trained_written_and_not_trained_twice(tmp_path, monkeypatch)
     assert "4 generated hands, 1 epochs, 2 seeds" in page
     assert f"{first[0].pa_mpjpe_mm[0]:.2f}" in page
 
-    monkeypatch.setattr("occhand.ablate.train", None)
+    monkeypatch.setattr("occhand.train.training_step", None)
     assert ablate("tiny", str(data / "open-train"), tmp_path / "out", BUDGET) == first
+    with pytest.raises(ValueError, match="epochs"):
+        ablate("tiny", str(data / "open-train"), tmp_path / "out", replace(BUDGET, epochs=2.0))
 
 
 def test_the_papers_figure_stands_beside_the_whole_network_alone():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 
 from occhand.batch import BatchJob, predict_many, settings_of
 from occhand.detect import read_keypoints
-from occhand.outputs import Given, OutputOptions, plan_outputs
+from occhand.outputs import JOURNAL, Given, OutputOptions, plan_outputs
 from occhand.predictor import Predictor
 from tests.conftest import EXAMPLES, StandInDetector
 from tests.video.conftest import FlatHands
@@ -131,12 +132,32 @@ def test_result_folders_leave_the_names_of_the_run_free(tmp_path):
     assert [folder.name for _, folder in plan] == ["contact", "contact.png-2", "summary.json.jpg", "contact.png-3"]
 
 
+def test_no_result_folder_is_outside_of_the_output_folder(tmp_path):
+    for name in ("..png", "...png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, format="PNG")
+    plan, _ = plan_outputs([tmp_path / "..png", tmp_path / "...png"], tmp_path / "out")
+    assert [folder.name for _, folder in plan] == ["..png", "...png"]
+
+
 def test_planning_takes_no_longer_for_each_image_of_many(tmp_path, monkeypatch):
     monkeypatch.setattr("occhand.outputs.list_images", lambda paths: paths)
     began = time.perf_counter()
     plan, _ = plan_outputs([Path(f"{k}/frame.jpg") for k in range(10_000)], tmp_path)
     assert time.perf_counter() - began < 5  # a search through all names before took four times as long
     assert len({folder for _, folder in plan}) == 10_000
+
+
+def test_of_a_folder_about_to_be_taken_nothing_is_held_for_done(photos, tmp_path, predict, monkeypatch):
+    """Or a kill between a result and its line would leave another image's hand under the first one's name."""
+    others = tmp_path / "others"
+    others.mkdir()
+    for photo in photos.iterdir():
+        shutil.copy(photo, others / photo.name)
+    predict(photos)
+    monkeypatch.setattr("occhand.batch._outcomes", lambda todo, job, workers: iter(()))
+    with pytest.raises(RuntimeError):
+        predict(others)
+    assert str(photos) not in (tmp_path / "out" / JOURNAL).read_text()
 
 
 def test_no_worker_is_no_run(tmp_path):

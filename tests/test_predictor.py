@@ -1,5 +1,6 @@
 """From an image to meshes: frames, sides, sources, and what cannot be used."""
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -68,6 +69,12 @@ def test_a_box_is_searched_and_an_empty_one_left_out(predictor, example_image, e
     hands = predictor(example_image, boxes=np.stack([example_hand.bbox_xyxy, corner]), sides=["left", None])
     assert [(hand.side, hand.bbox_source, hand.keypoint_source) for hand in hands] == [("left", "given", "mediapipe")]
     assert "No hand seen in box 600,440,639,479" in caplog.text
+
+
+def test_a_side_is_right_or_left(predictor, example_image, example_hand, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users have no checks of types
+    with pytest.raises(ValueError, match="Unknown side 'Right'"):
+        predictor(example_image, boxes=example_hand.bbox_xyxy[None], sides=["Right"])
 
 
 def test_without_intrinsics_the_camera_is_marked_as_assumed(predictor, example_image):

@@ -18,7 +18,7 @@ from occhand import __version__
 from occhand.files import atomic_path
 from occhand.metrics.papers import paper_rows
 from occhand.recipes import RECIPES, Recipe, ReleasedLoss
-from occhand.run_folder import FINAL, LOG
+from occhand.run_folder import LOG
 from occhand.train import train
 from occhand.training_data import RunOptions
 
@@ -165,12 +165,11 @@ def row_recipe(preset: str, budget: Budget) -> Recipe:
 
 
 def _train_row(preset: str, data: str, out: Path, budget: Budget, seed: int) -> float:
-    """The last validation error of a run, mm; a finished one is not run again."""
+    """The last validation error of a run, mm; a finished one is not run again, one of another budget or other data is refused."""
     options = RunOptions(
         seed=seed, samples=budget.samples, val_samples=budget.val_samples, workers=budget.workers, validate_every=1_000_000
     )
-    if not (out / FINAL).is_file():
-        train(row_recipe(preset, budget), data, out, options, resume=True)
+    train(row_recipe(preset, budget), data, out, options, resume=True)
     lines = [json.loads(line) for line in (out / LOG).read_text().splitlines()]
     return float([line["val/pa_mpjpe_mm"] for line in lines if "val/pa_mpjpe_mm" in line][-1])
 

@@ -81,7 +81,8 @@ def predict_many(plan: Plan, failed: Sequence[Outcome], out: Path, job: BatchJob
     outcomes = list(failed)
     with atomic_path(out / JOURNAL) as temporary, temporary.open("w", encoding="utf-8") as journal:
         journal.write(json.dumps(job.settings) + "\n")
-        journal.writelines(entry.line() for entry in done.values())
+        planned = {folder for _, folder in plan}
+        journal.writelines(entry.line() for folder, entry in done.items() if folder in kept or folder not in planned)
     with (out / JOURNAL).open("a", encoding="utf-8") as journal:
         for (_, folder), key in zip(plan, keys, strict=True):
             outcome = done[folder].outcome if folder in kept else next(fresh)

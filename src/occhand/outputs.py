@@ -155,7 +155,7 @@ def plan_outputs(paths: Iterable[Path], out: Path) -> tuple[list[tuple[Path, Pat
 
 def _folder_names(images: Iterable[Path]) -> Iterator[str]:
     """After each image a name that no other folder and no file of the run has."""
-    taken = {SUMMARY, CONTACT_SHEET, JOURNAL}
+    taken = {SUMMARY, CONTACT_SHEET, JOURNAL, ".", ".."}  # the last two are the stems of "..png" and "...png"
     numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))  # each goes on where it is: what it gave is taken
     for image in images:
         candidates = chain((image.stem, image.name), (f"{image.name}-{n}" for n in numbers[image.name]))

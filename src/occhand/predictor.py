@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from occhand.detect import DetectedHand, Detector, Keypointer, Keypoints2D, check_boxes, check_hands, hands_from_joints
+from occhand.detect import DetectedHand, Detector, Keypointer, Keypoints2D, check_boxes, check_hands, check_side, hands_from_joints
 from occhand.detect.mediapipe import MediaPipeHands
 from occhand.estimators import DefaultEstimator, Estimate, Estimator, FitEstimator, HandView, NetworkEstimator
 from occhand.geometry.rotation import mirror_rotation
@@ -173,7 +173,7 @@ class Predictor:
             hands = self.detector.detect(picture)
             return [hand for hand in (self._with_joints(picture, hand) for hand in hands) if hand is not None]
         boxes = check_boxes(boxes, *picture.shape[:2])
-        sides = [None] * len(boxes) if sides is None else list(sides)
+        sides = [None] * len(boxes) if sides is None else [None if side is None else check_side(side) for side in sides]
         if len(sides) != len(boxes):
             raise ValueError(f"{len(boxes)} boxes, but {len(sides)} sides. Give one side per box; None where it is not known.")
         keypointer = self._keypointer_for(sides)

@@ -61,6 +61,15 @@ def test_a_joint_without_weight_says_nothing(seen: SeenHands) -> None:
     torch.testing.assert_close(found, seen.joints[:, 0], atol=1e-4, rtol=0)
 
 
+def test_a_joint_without_weight_may_be_unknown(seen: SeenHands) -> None:
+    weights = torch.ones_like(seen.joints_img[..., 0])
+    weights[:, 7] = 0
+    unknown = seen.joints_img.clone()
+    unknown[:, 7] = torch.nan
+    expected = solve_translation(root_relative(seen), seen.joints_img, seen.K, weights)
+    torch.testing.assert_close(solve_translation(root_relative(seen), unknown, seen.K, weights), expected)
+
+
 def test_batch_dimensions(seen: SeenHands) -> None:
     joints, points = root_relative(seen), noisy(seen)
     flat = solve_translation(joints, points, seen.K)

@@ -93,3 +93,10 @@ def test_samples_without_truth_are_passed_over(truth, predicted):
     unknown[::2, 1:] = torch.nan
     assert "HO-3D's" in mistakes(predicted[:, list(HO3D_FROM_HOUSE)], unknown)
     assert mistakes(predicted, torch.full_like(truth, torch.nan)) == ""
+
+
+def test_samples_in_another_order_are_seen_where_some_truths_are_unknown(truth, predicted):
+    shuffled = torch.roll(predicted - predicted[:, :1] + truth[:, :1], 3, dims=0)
+    unknown = truth.clone()
+    unknown[5] = torch.nan
+    assert "The samples seem to be in another order" in mistakes(shuffled, unknown)

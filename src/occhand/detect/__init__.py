@@ -1,7 +1,7 @@
 """Where the hands are: boxes, sides and 2D joints, from a detector or from the user."""
 
 from occhand.detect.detector import DetectedHand, Detector, Follower, Keypointer, Keypoints2D
-from occhand.detect.given import check_boxes, check_hands, hands_from_joints, parse_box, read_boxes, read_keypoints
+from occhand.detect.given import check_boxes, check_hands, check_side, hands_from_joints, parse_box, read_boxes, read_keypoints
 
 __all__ = [
     "DetectedHand",
@@ -11,6 +11,7 @@ __all__ = [
     "Keypoints2D",
     "check_boxes",
     "check_hands",
+    "check_side",
     "hands_from_joints",
     "parse_box",
     "read_boxes",

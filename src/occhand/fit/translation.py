@@ -42,6 +42,7 @@ def solve_translation(
     if (K.diagonal(dim1=-2, dim2=-1)[..., :2] <= 0).any():
         raise ValueError("K has a focal length that is not positive. Give fx and fy in pixels.")
 
+    joints_img = torch.where(weights[..., None] > 0, joints_img, 0)  # what is left out may be NaN, which no weight of 0 takes away
     weights = (weights / weights.sum(-1, keepdim=True))[..., None]
     translation = best = _solve_linear(joints_root, joints_img, K, weights)
     is_before = (joints_root[..., 2] + translation[..., 2:]).amin(-1, keepdim=True) > 0

@@ -23,6 +23,10 @@ _FAR_BETTER = 0.6
 """Of the error as given. A sound prediction is never that much better read another way: 9 mm in the right order are about 35 in another."""
 _SMALL_ERROR = 0.005
 """Metres; below it nothing is wrong."""
+_FAR_AWAY = 1e3
+"""Metres: stands for a wrist that is not known, near to none that is."""
+_BOTH = "joints"
+"""What hands of both sides are called."""
 _SAME_PLACE = 2e-4
 """Metres between a given wrist and one re-attached to it, in files of five decimals."""
 
@@ -95,12 +99,14 @@ def find_mistakes(
             evidence = f"the median hand is {ratio:.3g} times as large as the true one"
             found.append(Mistake(f"The joints seem to be in {unit}", evidence, f"Divide by {factor:g}" if factor > 1 else "Give metres"))
             predicted = predicted / factor
+    mended = predicted.clone()  # what is wrong with each sample, before samples are compared with each other
     for chosen, name in _by_side(rows, sides):
         order, mistakes = _wrong_order(predicted[rows[chosen]], goal[chosen], name)
         axes, more = _wrong_axes(predicted[rows[chosen]][:, order], goal[chosen], name)
         found += [mistake for mistake in (*mistakes, *more) if mistake not in found]
-    # What is wrong with each sample is mended before samples are compared with each other.
-    predicted = predicted[:, order] * predicted.new_tensor(axes)
+        alike = [row for row, side in enumerate(sides) if name == _BOTH or side == sides[int(rows[chosen[0]])]]
+        mended[alike] = predicted[alike][:, order] * predicted.new_tensor(axes)
+    predicted = mended
     found += _wrong_samples(predicted, goal, truth.double(), rows, keys)
     wrist, true_wrist = (points[:, 0].norm(dim=-1).median() for points in (predicted[rows], goal))
     if is_absolute and wrist < 0.01 < 0.1 < true_wrist:
@@ -117,7 +123,7 @@ def _by_side(rows: Tensor, sides: Sequence[str]) -> list[tuple[Tensor, str]]:
     """Rows of each side apart, since a left hand that was not mirrored back is a mistake of left hands alone."""
     is_left = torch.tensor([sides[row] == "left" for row in rows.tolist()])
     if is_left.all() or not is_left.any():
-        return [(torch.arange(len(rows)), "joints")]
+        return [(torch.arange(len(rows)), _BOTH)]
     return [(torch.nonzero(is_left).flatten(), "left hands"), (torch.nonzero(~is_left).flatten(), "right hands")]
 
 
@@ -152,7 +158,7 @@ def _wrong_samples(predicted: Tensor, goal: Tensor, truth: Tensor, rows: Tensor,
         evidence = _evidence(errors, "sorted", "root-relative MPJPE")
         return [Mistake("The samples seem to be sorted by name", evidence, "Keep the order of the benchmark's own list")]
     wrists = truth[:, 0]
-    distances = torch.cdist(predicted[rows, 0], torch.where(wrists.isfinite(), wrists, torch.inf))
+    distances = torch.cdist(predicted[rows, 0], torch.where(wrists.isfinite(), wrists, _FAR_AWAY))
     nearest = distances.min(dim=1)
     is_elsewhere = (nearest.values < _SAME_PLACE) & (distances[torch.arange(len(rows)), rows] > _SAME_PLACE)
     if is_elsewhere.double().mean() < 0.5:

@@ -97,8 +97,8 @@ def example_input(config: ModelConfig, batch: int, seed: int = 0) -> ModelInput:
 
 def network_digest(model: HandOccNet | HandGCAT) -> str:
     """A digest of all that decides a plain network's output."""
-    digest = hashlib.sha256(json.dumps(config_to_json(model.config)).encode() + model.hand.v_template.cpu().numpy().tobytes())
-    for name, value in model.state_dict().items():
+    digest = hashlib.sha256(json.dumps(config_to_json(model.config)).encode())
+    for name, value in (*model.hand.named_buffers(), *model.state_dict().items()):
         digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 

@@ -88,6 +88,8 @@ def run_stress(
     is_fit = isinstance(subject, FitEstimator)
     if name in {MeanPose.name, "" if is_fit else fit.name}:
         raise ValueError(f"{name!r} is the name of a baseline in every report. Choose another name for what is tested.")
+    if isinstance(subject, Predictions) and next(iter(clips), None) is not None:
+        raise ValueError(f"{name} holds predictions for samples, and cannot be asked about clips. Leave the clips out.")
     subjects: list[Subject] = [main, *([] if is_fit else [fit]), MeanPose(fit.estimator.hand)]
     result = StressResult(name, data_name, [each.name for each in subjects], fit.estimator.hand.faces.numpy())
     for trials in _batches(samples, config):
@@ -99,8 +101,6 @@ def run_stress(
         subject.check_used(result.base[name].keys)
     estimators = [each for each in subjects if isinstance(each, EstimatorSubject)]
     for clip in clips:
-        if main is not estimators[0]:
-            raise ValueError(f"{name} holds predictions for samples, and cannot be asked about clips. Leave the clips out.")
         result.clips.append(measure_clip(estimators, clip, config.noise, config.seed))
     result.notes = honest_notes(result, config.noise, config.bootstrap_draws, main.sees_image, main.can_be_perturbed)
     write_report(result, config.seed, config.bootstrap_draws, Path(out))
