@@ -44,6 +44,23 @@ def run_child(data, out, launcher=(), **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
 
 
+@pytest.mark.parametrize("wrong", [{"samples": 0}, {"val_samples": -1}, {"validate_every": 0}, {"workers": -1}])
+def test_counts_that_mean_nothing_are_refused_before_work(wrong):
+    with pytest.raises(ValueError, match="counts of at least"):
+        replace(OPTIONS, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0.0}, {"epochs": float("inf")}, {"lr": -1.0}, {"batch": 0}])
+def test_recipes_that_cannot_be_run_are_refused(wrong):
+    with pytest.raises(ValueError, match="expected finite numbers above 0"):
+        replace(tiny_recipe(), **wrong)
+
+
+def test_a_run_without_validation_ends_with_its_weights(data, tmp_path):
+    train(tiny_recipe(), str(data), tmp_path / "run", replace(OPTIONS, val_samples=0))
+    assert (tmp_path / "run" / FINAL).is_file()
+
+
 def log_of(out, name):
     lines = [json.loads(line) for line in (out / LOG).read_text().splitlines()]
     return {line["step"]: line[name] for line in lines if name in line}

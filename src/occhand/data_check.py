@@ -134,7 +134,7 @@ def _check_split(name: str, root: Path, split: str, decode: int, progress: Progr
     problems = [
         *_count_problem(len(dataset), expected, info.source),
         *_problem(len(left_out), "samples are left out", [f"{key}: {reason}" for key, reason in left_out[:_NAMED]]),
-        *_problem(len(missing), "pictures are missing", [os.fspath(root / path) for path in list(missing)[:_NAMED]]),
+        *_problem(len(missing), "pictures are missing", list(missing)[:_NAMED]),
         *_problem(len(broken), f"of {len(samples) + len(broken)} pictures opened cannot be read", broken[:_NAMED]),
         *_implausible(samples),
     ]
@@ -144,7 +144,7 @@ def _check_split(name: str, root: Path, split: str, decode: int, progress: Progr
 
 
 def _missing_pictures(root: Path, index: AnnotationIndex) -> dict[str, int]:
-    """Paths below the root that are not there, with their places; each folder is listed once."""
+    """Paths that are not there, with their places; each folder is listed once."""
     present: dict[str, set[str]] = {}
     missing = {}
     for place, path in enumerate(index.images.tolist()):
@@ -155,7 +155,7 @@ def _missing_pictures(root: Path, index: AnnotationIndex) -> dict[str, int]:
             except OSError:
                 present[folder] = set()
         if file_name not in present[folder]:
-            missing[path] = place
+            missing[os.fspath(root / path)] = place
     return missing
 
 

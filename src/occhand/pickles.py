@@ -134,7 +134,7 @@ def load_plain_dict(data: bytes) -> dict[str, Any]:
 
 
 def plain_numbers(value: Any) -> np.ndarray:
-    """The array that an entry of a pickle stands for, be it an array, a number, or a list of these.
+    """The array that an entry of a pickle stands for, be it an array, a number, or a list of numbers.
 
     Raises:
         ValueError: Anything but numbers.

@@ -7,6 +7,7 @@ The papers' recipes are the released code's; where that departs from a paper, `d
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -181,6 +182,11 @@ class Recipe:
     """Norm at which gradients are cut."""
     ema: float | None = None
     """Decay of the average of weights that is validated and kept, instead of the last weights."""
+
+    def __post_init__(self) -> None:
+        if not (0 < self.epochs < math.inf and 0 < self.lr < math.inf and self.batch >= 1):
+            given = f"epochs {self.epochs:g}, lr {self.lr:g}, batch {self.batch}"
+            raise ValueError(f"{given}: expected finite numbers above 0, and a batch of at least 1.")
 
 
 _RESEARCH = "research only, as its training data"

@@ -94,8 +94,6 @@ def train(
         OSError: A checkpoint cannot be written; the last one stays.
     """
     fabric = launch(options)
-    if options.accumulate < 1 or options.checkpoint_every < 1 or options.validate_every < 1 or options.log_every < 1:
-        raise ValueError("accumulate, log_every, checkpoint_every and validate_every are counts of at least 1.")
     crops, held_out = open_training(recipe, data, options), open_validation(recipe, data, options)
     steps = total_steps(recipe, crops, options, fabric.world_size)
     state = start(fabric, recipe, options)

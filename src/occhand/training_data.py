@@ -46,13 +46,20 @@ class RunOptions:
     start_from: Path | None = None
     """Weights of the same network to start from; None draws them."""
     val_samples: int = 1000
-    """The first of the validation split."""
+    """The first of the validation split; 0: no validation."""
     log_every: int = 20
     """Steps."""
     checkpoint_every: int = 200
     """Steps."""
     validate_every: int = 1000
     """Steps."""
+
+    def __post_init__(self) -> None:
+        samples = 1 if self.samples is None else self.samples
+        if min(self.accumulate, samples, self.log_every, self.checkpoint_every, self.validate_every) < 1:
+            raise ValueError("accumulate, samples, log_every, checkpoint_every and validate_every are counts of at least 1.")
+        if min(self.val_samples, self.workers) < 0:
+            raise ValueError("val_samples and workers are counts of at least 0.")
 
 
 class HeldOut:
@@ -120,7 +127,7 @@ def open_training(recipe: Recipe, data: str, options: RunOptions) -> CropDataset
 
 def open_validation(recipe: Recipe, data: str, options: RunOptions) -> HeldOut | None:
     """The crops to validate on, without augmentation."""
-    if recipe.val_split is None:
+    if recipe.val_split is None or not options.val_samples:
         return None
     config = find_preset(recipe.model).config
     size = config.input_size

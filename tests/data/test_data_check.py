@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from occhand.data.annotations import find_annotations
 from occhand.data.annotations_writer import rebuild_annotations
 from occhand.data.datasets import DATASETS, create_dataset
 from occhand.data.official_counts import Count
@@ -91,6 +92,8 @@ def test_pictures_that_an_annotation_file_names_and_nobody_copied(fake_copy, tmp
     assert (split.state, split.hands, split.missing, split.decoded) == ("incomplete", 8, 1, 7)
     assert "1 pictures are missing: " in split.problems[0].what
     assert str(root / "train/MC1/rgb/0000.png") in split.problems[0].what
+    (split,) = check_dataset("ho3d_annotations", find_annotations("ho3d", root, "train"), ["train"], tmp_path / "sheet.png").splits
+    assert str(root / "train/MC1/rgb/0000.png") in split.problems[0].what  # the root given is the file itself
     for picture in root.glob("train/*/rgb/*.png"):
         picture.unlink()
     (split,) = check_dataset("ho3d_annotations", root, ["train"], tmp_path / "none.png").splits

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from occhand.data.predictions import read_predictions
+from occhand.data.predictions import Predictions, read_predictions
 from tests.data.samples import make_sample
 
 
@@ -67,6 +67,15 @@ def test_numbers_that_are_none_and_keys_that_come_twice(joints, tmp_path):
     np.savez(tmp_path / "p.npz", keys=["a", "b", "a"], joints_cam=joints)
     with pytest.raises(ValueError, match="'a' is predicted more than once"):
         read_predictions(tmp_path / "p.npz")
+
+
+def test_a_key_that_comes_twice_is_found_in_one_pass(joints):
+    class Keys(tuple):
+        def count(self, _):
+            pytest.fail("a pass for each key")
+
+    with pytest.raises(ValueError, match="'b' is predicted more than once"):
+        Predictions(Keys("abb"), joints)
 
 
 def test_other_files(tmp_path):

@@ -80,6 +80,21 @@ def test_a_result_file_scores_as_the_run_that_wrote_it(name, opened, tmp_path):
         assert again.figure(figure.key).value == pytest.approx(figure.value, abs=0.02)
 
 
+def test_nothing_of_an_earlier_run_lies_beside_a_new_report(opened, tmp_path):
+    benchmark, dataset = opened("ho3d_v2")
+    out = tmp_path / "out"
+    oracle = Oracle(dataset, noise=0.003)
+    evaluate(oracle, dataset, benchmark, out, "oracle", EvaluationConfig(submission=True, worst=3))
+    (out / "worst" / "mine.png").touch()
+    sent = read_predictions_for(out / "pred.zip", benchmark, dataset)
+    report = evaluate(sent, dataset, benchmark, out, "pred.zip", EvaluationConfig(worst=1))
+    assert {path.name for path in (out / "worst").iterdir()} == {"mine.png", report.worst[0].picture.rpartition("/")[2]}
+    assert (out / "pred.zip").exists()  # which this report is about
+    evaluate(oracle, dataset, benchmark, out, "oracle", EvaluationConfig(worst=0))
+    assert {path.name for path in out.iterdir()} == {"report.json", "report.md", "samples.csv", "predicted", "worst"}
+    assert [path.name for path in (out / "worst").iterdir()] == ["mine.png"]
+
+
 def test_networks_of_both_families_run(opened, network, tmp_path):
     benchmark, dataset = opened("dexycb")
     few = replace(ANYWAY, limit=4)

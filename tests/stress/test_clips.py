@@ -119,7 +119,9 @@ def test_the_report_has_a_section_that_says_what_it_is(hand, samples, tmp_path):
 
 
 def test_without_clips_there_is_no_section(hand, samples, tmp_path):
+    (tmp_path / "curves-motion-crossing.png").touch()  # of an earlier run
     run_stress(FitEstimator(hand), samples[:4], tmp_path, "fit", "made hands", NOTHING)
+    assert not list(tmp_path.glob("curves-motion-*.png"))
     assert json.loads((tmp_path / "stress.json").read_text())["clips"] is None
     assert "In motion" not in (tmp_path / "stress.html").read_text()
 

@@ -97,6 +97,13 @@ def worst_samples(
     return tuple(worst)
 
 
+def remove_pictures(out: Path) -> None:
+    """Those that an earlier run drew into the folder of its report."""
+    for picture in (out / PICTURES).glob("*.png"):
+        if re.fullmatch(r"\d{3,}-.+", picture.name):
+            picture.unlink()
+
+
 def _side_by_side(
     sample: HandSample, hands: EvaluatedHands, row: int, faces: Int[np.ndarray, "faces 3"] | None
 ) -> UInt8[np.ndarray, "height width 3"]:

@@ -25,7 +25,7 @@ from occhand.evaluate.benchmark import Benchmark, left_out_by
 from occhand.evaluate.collect import Kept, LeftOut, Progress, look_up_all, predict_all
 from occhand.evaluate.hands import EvaluatedHands
 from occhand.evaluate.joint_source import JointSource
-from occhand.evaluate.listing import hand_errors, sequence_errors, worst_samples, write_samples
+from occhand.evaluate.listing import hand_errors, remove_pictures, sequence_errors, worst_samples, write_samples
 from occhand.files import atomic_path
 from occhand.metrics.figures import Figure, Wrist, benchmark_figures
 from occhand.metrics.guard import Mistake, find_mistakes
@@ -78,7 +78,8 @@ def evaluate(
 ) -> EvaluationReport:
     """Score a model or a file of predictions by a benchmark's rules; write `report.json`, `report.md`, `samples.csv` and pictures.
 
-    A model's predictions are kept in `out` as they come. A run that was stopped goes on from there and gives the same.
+    A model's predictions are kept in `out` as they come. A run that was stopped goes on from there and gives the same. All else that an
+    earlier run wrote there is removed, a result file only by a run of a model: a file of predictions may be that very one.
 
     Args:
         subject: `Predictor.from_pretrained(..., refine=False).estimator`, or predictions from a file.
@@ -99,6 +100,7 @@ def evaluate(
     hands, left_out = _predict(subject, dataset, benchmark, out, config, joints, progress)
     wrist = config.wrist or (benchmark.wrist if not isinstance(subject, Predictions) else "own")
     mistakes = _guard(hands, wrist, config.score_anyway)
+    _remove_earlier(out, is_file_scored=isinstance(subject, Predictions))
     if wrist == "given":
         hands = hands.with_given_wrist()
     known = hands.select(np.flatnonzero(hands.is_known))
@@ -186,6 +188,14 @@ def _guard(hands: EvaluatedHands, wrist: Wrist, score_anyway: bool) -> list[Mist
     if mistakes and not score_anyway:
         raise ValueError(f"{' '.join(map(str, mistakes))} To score them as they are, with a warning in the report: --score-anyway.")
     return mistakes
+
+
+def _remove_earlier(out: Path, is_file_scored: bool) -> None:
+    """The report of an earlier run and what lies beside it, which would pass for this one's."""
+    results = () if is_file_scored else SUBMISSIONS.values()
+    for name in (REPORT, PAGE, SAMPLES, *results):
+        (out / name).unlink(missing_ok=True)
+    remove_pictures(out)
 
 
 def _figures(known: EvaluatedHands, benchmark: Benchmark, wrist: Wrist) -> list[Figure]:

@@ -13,9 +13,11 @@ from occhand.stress.table import StressResult
 
 
 def write_report(result: StressResult, seed: int, draws: int, out: Path) -> None:
-    """Write `stress.json`, `curves-*.png` and `stress.html` into a folder."""
+    """Write `stress.json`, `curves-*.png` and `stress.html` into a folder; curves of an earlier run are removed."""
     report = make_report(result, seed, draws)
     charts = draw_figures(report)
+    for old in out.glob("curves-*.png"):
+        old.unlink()
     for name, figure in charts.items():
         with atomic_path(out / f"curves-{name.replace('_', '-')}.png") as temporary:
             figure.png().save(temporary)
