@@ -7,6 +7,7 @@ import torch
 from occhand.hand.hand_layer import load_hand
 from occhand.hand.prior import load_prior
 from occhand.hand.skeleton import FPHA_JOINT_NAMES, HO3D_FROM_HOUSE, HOUSE_FROM_FPHA, HOUSE_FROM_HO3D, JOINT_NAMES
+from occhand.metrics import guard
 from occhand.metrics.guard import find_mistakes
 from occhand.synth.pose import PoseSampler
 
@@ -86,6 +87,15 @@ def test_left_hands_not_mirrored_back_are_named(truth, predicted):
     found = mistakes(spoiled, truth, sides=["left" if left else "right" for left in is_left])
     assert "left hands seem to have mirrored hands" in found
     assert "right hands" not in found
+
+
+def test_each_side_is_mended_by_its_own_mistake(truth, predicted, monkeypatch):
+    compared = []
+    monkeypatch.setattr(guard, "_wrong_samples", lambda mended, *_: compared.append(mended) or [])
+    is_left = torch.arange(COUNT) % 2 == 1
+    spoiled = torch.where(is_left[:, None, None], predicted * MIRROR, predicted)
+    mistakes(spoiled, truth, sides=["left" if left else "right" for left in is_left])
+    torch.testing.assert_close(compared, [predicted])
 
 
 def test_samples_without_truth_are_passed_over(truth, predicted):

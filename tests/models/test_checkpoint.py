@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from occhand import __version__
@@ -99,6 +99,13 @@ def test_headers_that_describe_no_network(saved, change):
         load_checkpoint(rewritten(saved, change_about=change))
 
 
+def test_a_header_does_not_say_which_file_is_read(saved, tmp_path):
+    """The file is from outside: what it calls its hand is a name."""
+    path = rewritten(saved, change_about=lambda about: about.update(hand=str(tmp_path / "any.npz")))
+    with pytest.raises(ValueError, match="known by name"):
+        load_checkpoint(path)
+
+
 def test_files_that_are_not_ours(saved, tmp_path):
     with pytest.raises(FileNotFoundError, match="Weights not found"):
         load_checkpoint(tmp_path / "none.safetensors")
@@ -125,7 +132,7 @@ def test_a_fused_copy_is_refused_and_leaves_no_file(model, tmp_path):
 
 def test_writing_fails_whole(model, tmp_path, monkeypatch):
     def broken(*args, **kwargs):
-        raise OSError("No space left on device")
+        raise SafetensorError("I/O error: No space left on device")
 
     monkeypatch.setattr("occhand.models.checkpoint.save_file", broken)
     with pytest.raises(OSError, match="No space left"):

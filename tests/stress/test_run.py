@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from occhand.estimators import FitEstimator
-from occhand.stress import FAMILIES, NoiseModel, Predictions, StressConfig, run_stress
+from occhand.stress import FAMILIES, NoiseModel, Predictions, StressConfig, run, run_stress, stress_clips
 
 QUICK = StressConfig(families=("eraser", "joint_noise", "blur"), hands_per_level=8, bootstrap_draws=60, worst=2)
 NOTHING = StressConfig(families=(), hands_per_level=0, bootstrap_draws=60, worst=1)
@@ -133,8 +133,17 @@ def test_bad_input_is_named(hand, samples, tmp_path):
         run_stress(one, samples[:2], tmp_path, "file", "made hands", NOTHING)
     two = Predictions(("hand-00", "elsewhere"), np.stack([samples[0].joints_cam] * 2))
     with pytest.raises(ValueError, match="1 of 2 predictions are for samples that were not evaluated: 'elsewhere'"):
-        run_stress(two, samples[:1], tmp_path, "file", "made hands", NOTHING)
+        run_stress(two, iter(samples[:1]), tmp_path, "file", "made hands", NOTHING)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_predictions_are_not_for_is_refused_before_the_work_begins(samples, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "_run_batch", lambda *_: pytest.fail("work has begun"))
+    two = Predictions(("hand-00", "elsewhere"), np.stack([samples[0].joints_cam] * 2))
+    with pytest.raises(ValueError, match="2 predictions for 1 samples: 1 or more are for others"):
+        run_stress(two, samples[:1], tmp_path, "file", "made hands", NOTHING)
+    with pytest.raises(ValueError, match="cannot be asked about clips"):
+        run_stress(two, samples[:2], tmp_path, "file", "made hands", NOTHING, stress_clips(1, 10))
 
 
 def test_families_are_complete():

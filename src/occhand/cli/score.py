@@ -106,6 +106,8 @@ def stress(
     dataset = load_split(data) if data in SPLITS else create_dataset("folder", data)
     count = min(len(dataset), 400 if quick else limit or len(dataset))
     subject = read_predictions(predictions) if predictions else Predictor.from_pretrained(model, hand, refine).estimator
+    if isinstance(subject, Predictions):
+        subject.check_number(count)
     films = [] if predictions else stress_clips(*(min(clips, 1), min(frames, 60)) if quick else (clips, frames))
     samples = track((dataset[k] for k in range(count)), "Measuring", count, console=Console(stderr=True), transient=True)
     name = predictions.name if predictions else Path(model).name

@@ -71,6 +71,18 @@ class Predictions:
             )
         return self._rows[key]
 
+    def check_number(self, samples: int) -> None:
+        """Refuse more predictions than samples before the work begins: where each sample has one, the others are of samples elsewhere.
+
+        Raises:
+            ValueError: There are more.
+        """
+        if len(self.keys) > samples:
+            raise ValueError(
+                f"{len(self.keys)} predictions for {samples} samples: {len(self.keys) - samples} or more are for others. "
+                "Run over the whole split that they were made for, or remove them."
+            )
+
     def check_used(self, used: Sequence[str]) -> None:
         """Refuse predictions of samples that are not in the data: they are of another set, or the run saw only a part of it.
 

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from occhand import __version__
+from occhand.broken_files import BROKEN_JSON
 from occhand.files import atomic_path, cache_dir
 from occhand.hand.hand_layer import HandLayer, load_hand
 from occhand.hand.parameters import HandParameters
@@ -81,6 +82,7 @@ def save_checkpoint(model: HandOccNet | HandGCAT, path: StrPath, data: str, lice
 
     Raises:
         ValueError: A fused copy, whose weights are no longer those of its config.
+        OSError: The file cannot be written; an earlier one stays.
     """
     if is_fused(model):
         raise ValueError("This is a fused copy of a network, for inference only. Save the plain network that 'fuse()' was called on.")
@@ -95,7 +97,10 @@ def save_checkpoint(model: HandOccNet | HandGCAT, path: StrPath, data: str, lice
     if half:
         weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
     with atomic_path(path) as temporary:
-        save_file(weights, temporary, metadata={_METADATA_KEY: json.dumps(about)})
+        try:
+            save_file(weights, temporary, metadata={_METADATA_KEY: json.dumps(about)})
+        except SafetensorError as error:
+            raise OSError(f"{path} could not be written ({error}). Free space there, or choose another folder.") from error
 
 
 def bundled_weights(name: str) -> Path:
@@ -128,12 +133,14 @@ def load_checkpoint(path: StrPath, hand: HandLayer | None = None) -> HandOccNet 
 
     Raises:
         FileNotFoundError: No such file; or it names MANO and MANO was not converted yet.
-        ValueError: Not a file of ours; weights that do not fit its config.
+        ValueError: Not a file of ours; weights that do not fit its config; a hand that is known by no name.
     """
     info, weights = _read(path, with_weights=True)
     if all(info.config != preset.config for preset in PRESETS.values()):  # before memory is taken for whatever a file describes
         _check_weights(weights, _shapes_of(info.config), str(path))
     if hand is None:
+        if info.hand not in ("open", "mano"):  # as a name the file's word is enough, as a path it is not
+            raise ValueError(f"{path} names the hand {info.hand!r}; open and mano are known by name. Give the hand (--hand FILE).")
         hand = load_hand(info.hand)
     elif hand.name != info.hand:
         logger.warning("%s was trained with the %s hand; with the %s hand its shapes mean something else.", path, info.hand, hand.name)
@@ -267,7 +274,7 @@ def _read(path: StrPath, with_weights: bool) -> tuple[CheckpointInfo, dict[str, 
         if not all(isinstance(text, str) for text in texts) or not isinstance(about["config"], dict):
             raise TypeError("an entry of the wrong type")
         return CheckpointInfo(config_from_json(about["config"]), *texts), weights
-    except (KeyError, TypeError, ValueError) as error:
+    except BROKEN_JSON as error:
         raise ValueError(f"{path} has a header that does not describe a network: {error}.") from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,8 +88,11 @@ def run_stress(
     is_fit = isinstance(subject, FitEstimator)
     if name in {MeanPose.name, "" if is_fit else fit.name}:
         raise ValueError(f"{name!r} is the name of a baseline in every report. Choose another name for what is tested.")
-    if isinstance(subject, Predictions) and next(iter(clips), None) is not None:
-        raise ValueError(f"{name} holds predictions for samples, and cannot be asked about clips. Leave the clips out.")
+    if isinstance(subject, Predictions):
+        if next(iter(clips), None) is not None:
+            raise ValueError(f"{name} holds predictions for samples, and cannot be asked about clips. Leave the clips out.")
+        if isinstance(samples, Sized):
+            subject.check_number(len(samples))
     subjects: list[Subject] = [main, *([] if is_fit else [fit]), MeanPose(fit.estimator.hand)]
     result = StressResult(name, data_name, [each.name for each in subjects], fit.estimator.hand.faces.numpy())
     for trials in _batches(samples, config):
