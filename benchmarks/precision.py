@@ -27,7 +27,7 @@ from occhand.metrics.functional import pa_mpjpe
 from occhand.models.checkpoint import BUNDLED, load_released
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
-from occhand.predictor import load_weights
+from occhand.pretrained import load_weights
 from occhand.runtimes.network import load_exported, make_ready
 from occhand.runtimes.onnx_graph import input_names
 from occhand.synth.dataset import load_split
@@ -40,7 +40,7 @@ golden_recipe = importlib.import_module("tests.golden.networks.golden_recipe")
 def network(name: str) -> HandOccNet | HandGCAT:
     if name in golden_recipe.NETS:
         return load_released({"epoch": 0, "network": golden_recipe.state_dict_torch(name)}).eval()
-    return load_weights(Path(name))
+    return load_weights(name)
 
 
 @torch.inference_mode()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,22 +13,15 @@ from jaxtyping import Float, UInt8
 
 from occhand.detect import DetectedHand, Detector, Keypointer, Keypoints2D, check_boxes, check_hands, check_side, hands_from_joints
 from occhand.detect.mediapipe import MediaPipeHands
-from occhand.estimators import DefaultEstimator, Estimate, Estimator, FitEstimator, HandView, NetworkEstimator
+from occhand.estimators import DefaultEstimator, Estimate, Estimator, HandView, NetworkEstimator
 from occhand.geometry.rotation import mirror_rotation
-from occhand.hand.hand_layer import HandLayer, load_hand
+from occhand.hand.hand_layer import HandLayer
 from occhand.image_io import load_image
-from occhand.models.checkpoint import BUNDLED, bundled_weights, load_checkpoint, load_released
-from occhand.models.config import family_of
-from occhand.models.handgcat import HandGCAT
-from occhand.models.handoccnet import HandOccNet
+from occhand.pretrained import DEFAULT_MODEL, load_estimator
 from occhand.result import HandMesh
-from occhand.runtimes.choice import Precision, RuntimeChoice, resolve
-from occhand.runtimes.network import EXPORTED_SUFFIXES, ReadyNetwork, load_exported, make_ready
+from occhand.runtimes.choice import Precision, RuntimeChoice
 from occhand.types import Camera, Side
 
-DEFAULT_MODEL = "auto"
-"""`handgcat-open-s`, refined by the fit, for hands with 2D joints; `handoccnet-open-s`, not refined, for hands without."""
-_JOINTS_MODEL, _PIXELS_MODEL = BUNDLED
 _log = logging.getLogger(__name__)
 
 
@@ -67,7 +57,7 @@ class Predictor:
                 (`.pth.tar`); a network that `occhand export` wrote (`.onnx`, `.xml`).
             hand: `open` (ours), `mano` (yours, converted before) or a MANO_RIGHT.pkl; None: the one that the weights name or hold, the
                 open hand for the fit.
-            refine: Let the fit move a network's hand towards the 2D joints; None: unless these are the network's own.
+            refine: Let the fit move a network's hand towards the 2D joints; None: unless these are the network's own. Not for `fit` itself.
             joints_from: Weights of a HandOccNet whose 2D joints HandGCAT takes; None: the detector's, or those given.
             runtime: What runs the networks: `torch`, `compile`, `onnx`, `openvino`, or `auto`, the quickest there is. None: PyTorch
                 for weights, `auto` for an exported network.
@@ -78,28 +68,7 @@ class Predictor:
             FileNotFoundError: Missing weights or hand file.
             ImportError: The runtime is not installed.
         """
-        if runtime:
-            resolve(runtime, precision or "fp32")
-        layer = None if hand is None else load_hand(hand)
-        if name == "fit":
-            if joints_from is not None:
-                raise ValueError(
-                    "Joints from HandOccNet are for HandGCAT; the fit takes the detector's. Name HandGCAT's weights as the model."
-                )
-            if runtime or precision:
-                raise ValueError("The fit is no network: runtime and precision are for weights. Name a network's weights as the model.")
-            return cls(FitEstimator(layer or load_hand("open")))
-        if name == DEFAULT_MODEL and joints_from is None:
-            load = partial(_load_bundled, layer=layer, refine=refine, runtime=runtime, precision=precision)
-            return cls(DefaultEstimator(load(_JOINTS_MODEL), partial(load, _PIXELS_MODEL)))
-        name = _JOINTS_MODEL if name == DEFAULT_MODEL else name
-        model, plain = _load_network(name, layer, runtime, precision)
-        joints_model = None if joints_from is None else _load_network(joints_from, layer, runtime, precision)[0]
-        if joints_model is not None and (family_of(joints_model.config), family_of(model.config)) != ("handoccnet", "handgcat"):
-            raise ValueError(
-                "2D joints go from a HandOccNet to a HandGCAT: name HandGCAT's weights as the model, HandOccNet's for the joints."
-            )
-        return cls(NetworkEstimator(model, refine, joints_model, plain, str(name) if name in BUNDLED else None))
+        return cls(load_estimator(name, hand, refine, joints_from, runtime, precision))
 
     def __call__(
         self,
@@ -115,7 +84,7 @@ class Predictor:
         Args:
             image: A file, or uint8 RGB.
             boxes: (x1, y1, x2, y2) in pixels where the hands are known; joints are then sought inside, enlarged.
-            sides: `right`, `left` or None (unknown) for each box; needed for each hand of `keypoints`.
+            sides: `right`, `left` or None (unknown) for each box; needed for each hand of `keypoints` that is an array.
             keypoints: (hands, 21, 2) joints in pixels, house order, where they are known; NaN marks an unknown joint. Or hands with
                 their joints, as `occhand.detect.read_keypoints` gives them.
             K: Intrinsics in pixels; without them a camera is assumed, and distance is a guess.
@@ -132,8 +101,7 @@ class Predictor:
         if keypoints is None:
             found: Sequence[DetectedHand] = self.find_hands(picture, boxes, sides)
         else:
-            ready = [hand for hand in keypoints if isinstance(hand, DetectedHand)]
-            found = ready if len(ready) == len(keypoints) else hands_from_joints(np.asarray(keypoints, dtype=np.float64), sides, boxes)
+            found = hands_from_joints(keypoints, sides, boxes)
             check_hands(found, *picture.shape[:2])
         return self.reconstruct([picture] * len(found), found, camera)
 
@@ -286,47 +254,3 @@ def _as_picture(image: str | os.PathLike[str] | np.ndarray) -> UInt8[np.ndarray,
         found = f"{image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(f"The image is {found}, expected a file or a uint8 array of height x width x 3, RGB.")
     return image
-
-
-def _load_network(
-    name: str | os.PathLike[str], hand: HandLayer | None, runtime: RuntimeChoice | None, precision: Precision | None
-) -> tuple[ReadyNetwork, HandOccNet | HandGCAT | None]:
-    """A network from a file of ours or a snapshot of the authors, ready to run, and as it is where the file has it."""
-    path = Path(name)
-    if path.suffix in EXPORTED_SUFFIXES:
-        return load_exported(path, runtime or "auto", precision, hand), None
-    plain = load_weights(path, hand)
-    return make_ready(plain, runtime or "torch", precision or "fp32"), plain
-
-
-def _load_bundled(
-    name: str, layer: HandLayer | None, refine: bool | None, runtime: RuntimeChoice | None, precision: Precision | None
-) -> NetworkEstimator:
-    model, plain = _load_network(name, layer, runtime, precision)
-    return NetworkEstimator(model, refine, plain=plain, name=name)
-
-
-def load_weights(path: Path, hand: HandLayer | str | None = None) -> HandOccNet | HandGCAT:
-    """A network from a file of ours or a snapshot of the authors, or one that comes with the package, in evaluation mode.
-
-    Args:
-        path: `.safetensors` or `.pth.tar`, or the name of weights that come with the package.
-        hand: The hand, or its name as for `load_hand`; None: the one that the file names or holds.
-
-    Raises:
-        ValueError: Neither, or a file that holds something else.
-        FileNotFoundError: No such file, or no such hand.
-    """
-    layer = load_hand(hand) if isinstance(hand, str) else hand
-    if str(path) in BUNDLED:
-        return load_checkpoint(bundled_weights(str(path)), layer)
-    if path.suffix == ".safetensors":
-        return load_checkpoint(path, layer)
-    if path.suffix in (".tar", ".pth", ".pt"):
-        return load_released(path, layer)
-    near = difflib.get_close_matches(str(path), (DEFAULT_MODEL, "fit", *BUNDLED), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(
-        f"Unknown model {str(path)!r}; expected 'auto', 'fit', {', '.join(map(repr, BUNDLED))}, a .safetensors file, an authors' snapshot "
-        f"(.pth.tar) or an exported network (.onnx, .xml).{hint}"
-    )

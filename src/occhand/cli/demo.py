@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from occhand.demo.serve import serve
 from occhand.demo.shelf import Shelf
-from occhand.predictor import DEFAULT_MODEL
+from occhand.pretrained import DEFAULT_MODEL
 
 
 def demo(model: str = DEFAULT_MODEL, port: int | None = None, browser: bool = True) -> int:

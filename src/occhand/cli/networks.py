@@ -16,7 +16,7 @@ from occhand.bench import summary as describe_bench
 from occhand.export.int8 import calibration_crops
 from occhand.export.write import check_export, export_network
 from occhand.models import presets
-from occhand.predictor import load_weights
+from occhand.pretrained import load_weights
 from occhand.runtimes.choice import Precision
 
 
@@ -84,7 +84,7 @@ def bench(
         compile: Also wait for PyTorch's compiler.
         out: Folder for the report.
     """
-    network = load_weights(Path(model)) if Path(model).suffix else presets.create_model(model).eval()
+    network = load_weights(model) if Path(model).suffix else presets.create_model(model).eval()
     report = run_bench(network, Path(model).name, BenchPlan(batches, threads, rounds, compile))
     files = report.write(out)
     print(describe_bench(report))

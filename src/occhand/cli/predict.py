@@ -14,7 +14,8 @@ from tyro.conf import Positional, UseAppendAction, arg
 from occhand.batch import BatchJob, predict_many, settings_of
 from occhand.cli.console import EXIT_BAD_INPUT, EXIT_NO_HAND, RefineFlag, chosen, complain
 from occhand.outputs import OutputOptions, complaints, plan_outputs, predict_file, read_given, summary
-from occhand.predictor import DEFAULT_MODEL, Predictor
+from occhand.predictor import Predictor
+from occhand.pretrained import DEFAULT_MODEL
 from occhand.runtimes.choice import Precision, RuntimeChoice
 
 

@@ -16,7 +16,7 @@ from occhand.data.predictions import Predictions, read_predictions
 from occhand.estimators import Estimator, NetworkEstimator
 from occhand.evaluate import EvaluationConfig, JointsOrder, JointSource, evaluate, open_benchmark, read_predictions_for
 from occhand.hand.hand_layer import load_hand
-from occhand.predictor import Predictor
+from occhand.pretrained import load_estimator
 from occhand.stress.clips import stress_clips, verdict
 from occhand.stress.run import run_stress
 from occhand.synth.dataset import SPLITS, load_split
@@ -65,8 +65,11 @@ def eval_(
     if predictions:
         subject = read_predictions_for(predictions, benchmark, dataset)
     else:
-        subject = Predictor.from_pretrained(model, hand, refine, joints_from).estimator
-        subject = subject.to(device) if isinstance(subject, NetworkEstimator) else subject
+        subject = load_estimator(model, hand, refine, joints_from)
+        if isinstance(subject, NetworkEstimator):
+            subject.to(device)
+        elif device != "cpu":
+            raise ValueError(f"Only a network named as the model runs on {device}, and {model} is none. Leave --device out.")
     name = (predictions or Path(model)).name
     with progress_bar() as bar:
         task = bar.add_task("Evaluating", total=len(dataset))
@@ -105,7 +108,7 @@ def stress(
     """
     dataset = load_split(data) if data in SPLITS else create_dataset("folder", data)
     count = min(len(dataset), 400 if quick else limit or len(dataset))
-    subject = read_predictions(predictions) if predictions else Predictor.from_pretrained(model, hand, refine).estimator
+    subject = read_predictions(predictions) if predictions else load_estimator(model, hand, refine)
     if isinstance(subject, Predictions):
         subject.check_number(count)
     films = [] if predictions else stress_clips(*(min(clips, 1), min(frames, 60)) if quick else (clips, frames))

@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from occhand.cli.console import EXIT_NO_HAND, RefineFlag, chosen, progress_bar
 from occhand.outputs import read_given
-from occhand.predictor import DEFAULT_MODEL
+from occhand.pretrained import DEFAULT_MODEL
 from occhand.video.run import STAGES, VideoConfig, load_video_predictor, process_video
 from occhand.video.run import summary as describe_video
 from occhand.video.smooth import SmoothConfig

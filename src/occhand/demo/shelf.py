@@ -11,7 +11,8 @@ from typing import NamedTuple
 from occhand.detect import DetectedHand, Detector, Keypointer
 from occhand.hand.assets import load_parameters
 from occhand.models.checkpoint import BUNDLED, bundled_weights
-from occhand.predictor import DEFAULT_MODEL, Predictor
+from occhand.predictor import Predictor
+from occhand.pretrained import DEFAULT_MODEL, load_estimator
 
 OWN_HAND = "of the model"
 
@@ -37,7 +38,7 @@ class Shelf:
         own = {} if model in (DEFAULT_MODEL, "fit", *BUNDLED) else {Path(str(model)).name: str(model)}
         first = {name: name for name in ("fit", *bundled) if name == model}
         self._files = own | first | bundled | {"fit": "fit"}
-        self._finder = Predictor(Predictor.from_pretrained("fit").estimator, detector, detector)  # type: ignore[arg-type]
+        self._finder = Predictor(load_estimator("fit"), detector, detector)  # type: ignore[arg-type]
         self._load = lru_cache(maxsize=8)(self._load_now)
         for name in own:  # what is wrong with the host's file is said at the start, not to a visitor
             self._load(Choice(name, True, OWN_HAND))

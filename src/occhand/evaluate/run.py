@@ -82,7 +82,7 @@ def evaluate(
     earlier run wrote there is removed, a result file only by a run of a model: a file of predictions may be that very one.
 
     Args:
-        subject: `Predictor.from_pretrained(..., refine=False).estimator`, or predictions from a file.
+        subject: `pretrained.load_estimator(..., refine=False)`, or predictions from a file.
         dataset: The samples, as `open_benchmark` gives them.
         benchmark: The rules, from the same.
         out: The folder; made where it is missing.

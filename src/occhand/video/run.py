@@ -21,7 +21,8 @@ from jaxtyping import Float
 import occhand
 from occhand.detect.mediapipe import MediaPipeHands
 from occhand.estimators import DefaultEstimator, NetworkEstimator
-from occhand.predictor import DEFAULT_MODEL, Predictor
+from occhand.predictor import Predictor
+from occhand.pretrained import DEFAULT_MODEL, load_estimator
 from occhand.result import write_json
 from occhand.types import Camera
 from occhand.video.encode import join_videos
@@ -72,7 +73,7 @@ def load_video_predictor(
 
     Args, and what is raised: as for `Predictor.from_pretrained` and `MediaPipeHands.load`.
     """
-    estimator = Predictor.from_pretrained(model, hand, refine, joints_from).estimator
+    estimator = load_estimator(model, hand, refine, joints_from)
     detector = MediaPipeHands.load(tile_fractions=(1.0,), copies=1)  # hands are posed on another thread meanwhile
     return Predictor(estimator, detector, detector)
 
