@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import trimesh
 
+from occhand.geometry.camera import project
 from occhand.geometry.rotation import axis_angle_to_matrix
 from occhand.hand.assets import OPEN_HAND, load_parameters
 from occhand.hand.hand_layer import HandLayer
@@ -57,8 +58,7 @@ def main() -> None:
     picture = draw_label(overlay(backdrop, meshes, K, alpha=1.0), "rendered, not a photograph")
     save_image(picture, HERE / "rendered-hand.png")
 
-    joints_img = joints @ K.T
-    joints_img = np.round(2 * joints_img[:, :2] / joints_img[:, 2:]) / 2
+    joints_img = np.round(2 * project(joints, K)) / 2
     depth = rasterize(can_vertices, np.asarray(can.faces), K, HEIGHT, WIDTH).depth
     columns, rows = np.round(joints_img).astype(int).T
     visible = depth[rows, columns] > joints[:, 2]

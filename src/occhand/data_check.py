@@ -15,6 +15,7 @@ from PIL import Image
 from occhand.data.datasets import HandDataset, create_dataset, dataset_info
 from occhand.data.index import AnnotationIndex, IndexedDataset, Progress
 from occhand.data.record import DataError
+from occhand.geometry.camera import project
 from occhand.hand.hand_layer import converted_mano
 from occhand.hand.skeleton import JOINT_NAMES
 from occhand.image_io import save_image
@@ -200,8 +201,8 @@ def _implausible(samples: Sequence[HandSample]) -> list[Problem]:
         problems.append(
             Problem(what, "Are the annotations in millimetres, or the joints in another order? Look at the sheet and the reader.")
         )
-    seen = joints @ np.stack([sample.K for sample in known]).swapaxes(1, 2)
-    distance = np.linalg.norm(seen[..., :2] / seen[..., 2:] - [sample.joints_img for sample in known], axis=-1)
+    seen = project(joints, np.stack([sample.K for sample in known]))
+    distance = np.linalg.norm(seen - [sample.joints_img for sample in known], axis=-1)
     if not np.median(distance) < _MAX_REPROJECTION_PX:
         what = f"The camera sees the joints {np.median(distance):.0f} px from where their 2D annotation is, expected below 3."
         problems.append(Problem(what, "Is K of another picture size, or are the axes OpenGL's? Look at the sheet and the reader."))

@@ -15,6 +15,7 @@ from PIL import Image
 
 import occhand
 from occhand.files import atomic_path
+from occhand.geometry.camera import project
 from occhand.hand.skeleton import JOINT_NAMES, MANO_JOINT_NAMES
 from occhand.image_io import load_image
 from occhand.mesh_io import save_mesh
@@ -62,8 +63,7 @@ class HandMesh:
     @property
     def joints_img(self) -> Float[np.ndarray, "21 2"]:
         """The mesh's joints in the image, pixels."""
-        homogeneous = self.joints @ self.camera.K.T
-        return homogeneous[:, :2] / homogeneous[:, 2:]
+        return project(self.joints, self.camera.K)
 
     @property
     def reprojection_error_px(self) -> float:

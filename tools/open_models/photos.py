@@ -35,8 +35,6 @@ def look_at_photos(weights: Path, photos: list[Path], out: Path) -> str:
 
 def joints_error(hand: HandMesh) -> float:
     """Mean distance of the projected joints from the detector's, % of the longer side of the box around these."""
-    projected = hand.joints @ hand.camera.K.T
-    projected = projected[:, :2] / projected[:, 2:]
     known = hand.keypoints[np.isfinite(hand.keypoints).all(1)]
     extent = float((known.max(0) - known.min(0)).max())
-    return 100 * float(np.nanmean(np.linalg.norm(projected - hand.keypoints, axis=1))) / extent
+    return 100 * float(np.nanmean(np.linalg.norm(hand.joints_img - hand.keypoints, axis=1))) / extent

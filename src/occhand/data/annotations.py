@@ -23,6 +23,7 @@ from occhand.data.index import AnnotationIndex, Hands, IndexedDataset, Progress,
 from occhand.data.json_stream import stream_object
 from occhand.data.pose_encoding import PoseEncoding, PoseFrame, PoseMean, detect_encoding, mean_poses, to_house
 from occhand.data.record import DataError
+from occhand.geometry.camera import project
 from occhand.image_io import MAX_PIXELS
 from occhand.types import SIDES
 
@@ -291,8 +292,7 @@ def _fill(index: AnnotationIndex, rows: Float[np.ndarray, "N numbers"]) -> None:
     for is_wrong, what in ((rootless, "no joints_coord_cam and no root_joint_cam"), (behind, "joints behind the camera")):
         if is_wrong.any():
             raise DataError(f"annotations[{is_wrong.argmax()}]: {what}")
-    seen = index.joints_cam @ index.K.swapaxes(1, 2)
-    index.joints_img[:] = np.where(np.isnan(column["joints_img"]), seen[..., :2] / seen[..., 2:], column["joints_img"])
+    index.joints_img[:] = np.where(np.isnan(column["joints_img"]), project(index.joints_cam, index.K), column["joints_img"])
     xywh = column["bbox"]
     around = np.concatenate([index.joints_img.min(1), index.joints_img.max(1)], axis=1)
     index.bbox_xyxy[:] = np.where(np.isnan(xywh), around, np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1))

@@ -5,14 +5,19 @@ Image coordinates are OpenCV's: the centre of the first pixel is (0, 0).
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Array = TypeVar("Array", Tensor, np.ndarray)
 
-def project(points_cam: Float[Tensor, "*batch points 3"], K: Float[Tensor, "*#batch 3 3"]) -> Float[Tensor, "*batch points 2"]:
+
+def project(points_cam: Float[Array, "*batch points 3"], K: Float[Array, "*#batch 3 3"]) -> Float[Array, "*batch points 2"]:
     """Pixels of points in the camera frame; points behind the camera give mirrored pixels, at depth 0 infinities."""
-    homogeneous = points_cam @ K.mT
+    homogeneous = points_cam @ K.swapaxes(-1, -2)
     return homogeneous[..., :2] / homogeneous[..., 2:]
 
 

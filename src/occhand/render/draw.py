@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from occhand.geometry.camera import project
 from occhand.hand.skeleton import BONES, FINGERS, JOINT_NAMES
 from occhand.render.shade import Colour, Mesh, draw_meshes
 
@@ -115,10 +116,10 @@ def _seen_box(meshes: Sequence[Mesh], K: np.ndarray, height: int, width: int) ->
     """The part of the picture that meshes may fall on: all of it when one reaches behind the camera."""
     if not meshes:
         return 0, 0, 0, 0
-    points = np.concatenate([mesh.vertices_cam for mesh in meshes]) @ K.T
+    points = np.concatenate([mesh.vertices_cam for mesh in meshes])
     if (points[:, 2] <= 1e-3).any():
         return 0, 0, width, height
-    pixels = points[:, :2] / points[:, 2:]
+    pixels = project(points, K)
     return _clip_box(pixels.min(axis=0), pixels.max(axis=0), height, width)
 
 

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from occhand.geometry.camera import project
 from occhand.geometry.motion import from_rotation_vectors, matrices
 from occhand.synth.background import draw_background
 from occhand.synth.closing import deepest_overlap, place
@@ -162,8 +163,7 @@ class Clip:
             none, labels = np.full(21, -1), np.full(len(other.faces), OTHER_HAND_LABEL, dtype=np.uint8)
             _, crossing = first_crossings(hand.joints_cam, none, other.vertices_cam, other.faces, labels, self.K)
             hidden = crossing < hand.joints_cam[:, 2]
-        pixels = hand.joints_cam @ self.K.T
-        return ClipHand(side, hand.joints_cam, pixels[:, :2] / pixels[:, 2:], hand.vertices_cam, hidden)
+        return ClipHand(side, hand.joints_cam, project(hand.joints_cam, self.K), hand.vertices_cam, hidden)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from occhand.data.transforms import mirror_sample
+from occhand.geometry.camera import project
 from occhand.render.raster import covered_pixels, nearest_faces
 from occhand.render.shadow import cast_shadows
 from occhand.synth.background import draw_background
@@ -142,8 +143,7 @@ def _wrist_lid() -> Int[np.ndarray, "faces 3"]:
 
 def _annotate(key: str, scene: Scene, image: np.ndarray, occlusion: Occlusion) -> HandSample:
     hand = scene.hand
-    joints_img = hand.joints_cam @ scene.K.T
-    joints_img = joints_img[:, :2] / joints_img[:, 2:]
+    joints_img = project(hand.joints_cam, scene.K)
     return HandSample(
         key=key,
         image=image,

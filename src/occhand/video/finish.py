@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 
 from occhand.files import atomic_path
+from occhand.geometry.camera import project
 from occhand.geometry.motion import quaternions, rotation_vectors
 from occhand.hand.hand_layer import HandLayer
 from occhand.types import Camera
@@ -17,7 +18,7 @@ from occhand.video.draw import DrawnHand, draw_frame, draw_missing
 from occhand.video.encode import VideoWriter
 from occhand.video.frames import Frame, FrameSource, read_ahead
 from occhand.video.measure import SEGMENT_FRAMES
-from occhand.video.pose import PosedRows, joints_img, mirrored_faces, pose_rows, visible_joints
+from occhand.video.pose import PosedRows, mirrored_faces, pose_rows, visible_joints
 from occhand.video.rows import HandRows, join_rows, side_of
 from occhand.video.segments import RawSegment, SegmentFolder
 from occhand.video.smooth import SmoothConfig, mend_tracks
@@ -79,7 +80,7 @@ class Finisher:
         hands = []
         for row in np.flatnonzero(rows.frame == frame.index):
             vertices, is_left = posed.vertices[row], bool(rows.is_left[row])
-            corner = joints_img(posed.joints[row][None], self.camera)[0].min(0)
+            corner = project(posed.joints[row], self.camera.K).min(0)
             hands.append(
                 DrawnHand(
                     track=int(rows.track[row]),
@@ -104,7 +105,7 @@ class Finisher:
             "betas": rows.betas.astype(np.float32),
             "translation": rows.translation.astype(np.float32),
             "joints": posed.joints.astype(np.float32),
-            "joints_img": joints_img(posed.joints, self.camera).astype(np.float32),
+            "joints_img": project(posed.joints, self.camera.K).astype(np.float32),
             "confidence": rows.confidence.astype(np.float32),
             "joint_confidence": rows.joint_confidence.astype(np.float32),
             "joint_sigma": rows.joint_sigma.astype(np.float32),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from occhand.geometry.camera import project
 from occhand.geometry.rotation import mirror_rotation
 from occhand.hand.hand_layer import HandLayer
 from occhand.synth.forearm import OTHER_HAND_LABEL
@@ -41,17 +42,11 @@ def mirrored_faces(faces: Int[np.ndarray, "faces 3"]) -> Int[np.ndarray, "faces 
     return np.ascontiguousarray(faces[:, ::-1])
 
 
-def joints_img(joints: Float[np.ndarray, "n 21 3"], camera: Camera) -> Float[np.ndarray, "n 21 2"]:
-    """Pixels of joints."""
-    homogeneous = joints @ camera.K.T
-    return homogeneous[..., :2] / homogeneous[..., 2:]
-
-
 def visible_joints(
     frame: Int[np.ndarray, "n"], posed: PosedRows, faces: Int[np.ndarray, "faces 3"], camera: Camera
 ) -> Bool[np.ndarray, "n 21"]:
     """Whether each joint lies in the picture and in front of all estimated hands of its frame; of objects nothing is known."""
-    pixels = joints_img(posed.joints, camera)
+    pixels = project(posed.joints, camera.K)
     visible = np.all((pixels >= -0.5) & (pixels < np.array([camera.width, camera.height]) - 0.5), axis=-1)
     none = np.full(21, -1)
     for row in range(len(frame)):
