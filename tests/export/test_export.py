@@ -55,7 +55,7 @@ def one_trace_per_network():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("occhand.export.write.to_onnx", to_onnx_once)
         patch.setattr("occhand.runtimes.network.to_onnx", to_onnx_once)
-        yield
+        yield to_onnx_once
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +92,13 @@ def test_the_file_gives_the_networks_numbers_for_any_batch(name, runtime, networ
             assert (a - b).abs().max() <= 2e-5 * a.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUNDLED)
 def test_the_bundled_networks_run_in_openvino(name, tmp_path):
     """Sums and bounds like those of their lifter have been read wrongly by it; an export that is off is refused."""
     pytest.importorskip("openvino", reason="needs the [export] extra")
     export_network(load_checkpoint(bundled_weights(name)).eval(), tmp_path / "network.xml", origin=Path(name))
-    about = json.loads((tmp_path / "network.json").read_text())
+    about = json.loads((tmp_path / "network.xml.json").read_text())
     assert (about["origin"]["file"], about["origin"]["licence"]) == (f"{name}.safetensors", "Apache-2.0")
     assert "axes of a camera at the same place that looks at the middle" in about["outputs"]["vertices"]["is"]
 
@@ -145,12 +146,12 @@ def test_int8_for_openvino_rounds_once_between_layers(networks, tmp_path):
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
-def test_int8_leaves_what_comes_after_the_scores_alone(runtime, networks, tmp_path):
+def test_int8_leaves_what_comes_after_the_scores_alone(runtime, networks, one_trace_per_network, tmp_path):
     import onnx
 
     model = networks["handoccnet"]
     graph, info = tmp_path / "network.onnx", graph_info(model, "int8")
-    onnx.save(to_onnx(model, info), graph)
+    onnx.save(one_trace_per_network(model, info), graph)
     quantise(graph, info, [example_input(model.config, 1, seed=seed) for seed in range(2)], runtime)
     exact = {node.op_type for node in exact_nodes(onnx.load(graph).graph)}
     assert "Softmax" in exact
@@ -160,7 +161,7 @@ def test_int8_leaves_what_comes_after_the_scores_alone(runtime, networks, tmp_pa
 def test_openvino_files_say_their_precision(networks, tmp_path):
     pytest.importorskip("openvino")
     files = export_network(networks["handoccnet"], tmp_path / "small.xml", "bf16").files
-    assert [file.name for file in files] == ["small.xml", "small.bin", "small.json", "small.md"]
+    assert [file.name for file in files] == ["small.xml", "small.bin", "small.xml.json", "small.xml.md"]
     assert load_exported(files[0]).precision == "bf16"
     with pytest.raises(ValueError, match="is for OpenVINO"):
         load_exported(files[0], "onnx")
@@ -272,6 +273,37 @@ def test_a_file_of_another_version_is_refused(exported, tmp_path):
     onnx.save(model, tmp_path / "newer.onnx")
     with pytest.raises(ValueError, match="exported by another version of occhand"):
         load_exported(tmp_path / "newer.onnx")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("[1]", None), "another version"),
+        (('"vertices"', '"corners"'), "its output 'corners' is unknown"),
+        (('"hand": "open"', '"hand": 7'), "an entry of the wrong type"),
+        (('"hand": "open"', '"hand": "/etc/passwd"'), "open and mano are known by name"),
+    ],
+)
+def test_what_a_file_says_of_itself_is_not_trusted(words, message, exported, tmp_path):
+    import onnx
+
+    model = onnx.load(exported["handoccnet"].files[0])
+    entry = next(entry for entry in model.metadata_props if entry.key == "occhand")
+    entry.value = words[0] if words[1] is None else entry.value.replace(*words)
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(ValueError, match=message):
+        load_exported(tmp_path / "odd.onnx")
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_damaged_graph_is_one_line(runtime, exported, tmp_path):
+    import onnx
+
+    model = onnx.load(exported["handoccnet"].files[0])
+    model.graph.node[5].op_type = "Nothing"
+    onnx.save(model, tmp_path / "damaged.onnx")
+    with pytest.raises(ValueError, match=rf"cannot be run by {runtime} \(.*Export the weights again"):
+        load_exported(tmp_path / "damaged.onnx", runtime)
 
 
 def test_formats_and_calibration_are_checked_before_work(networks, tmp_path):

@@ -49,7 +49,7 @@ _AXES = {
 
 
 def write_card(made: Path, info: GraphInfo, parity: Parity, about: dict[str, Any]) -> None:
-    """Write `NAME.json` and `NAME.md` beside an exported network."""
+    """Write a card beside an exported network, under its whole name and `.json` or `.md`: `net.onnx.json` beside `net.onnx`."""
     card = {
         "file": made.name,
         **about,
@@ -65,8 +65,8 @@ def write_card(made: Path, info: GraphInfo, parity: Parity, about: dict[str, Any
         "occhand": info.version,
         "config": config_to_json(info.config),
     }
-    made.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
-    made.with_suffix(".md").write_text(_as_markdown(card))
+    made.with_name(f"{made.name}.json").write_text(json.dumps(card, indent=2) + "\n")
+    made.with_name(f"{made.name}.md").write_text(_as_markdown(card))
 
 
 def _described(names: Sequence[str], config: ModelConfig) -> dict[str, dict[str, Any]]:

@@ -108,7 +108,7 @@ def load_exported(path: Path, runtime: str = "auto", precision: str | None = Non
     if not path.is_file():
         raise FileNotFoundError(f"Exported network not found: {path}.")
     if path.suffix == ".xml" and runtime not in ("auto", "openvino"):
-        raise ValueError(f"{path} is for OpenVINO; use --runtime openvino, or export the weights with --format onnx.")
+        raise ValueError(f"{path} is for OpenVINO; use --runtime openvino, or export the weights to a .onnx file.")
     if path.suffix == ".onnx" and runtime in ("torch", "compile"):
         raise ValueError(f"{path} is a graph, which runtime {runtime} does not run. Use --runtime onnx or openvino, or name the weights.")
     info = read_graph_info(path)
@@ -117,6 +117,8 @@ def load_exported(path: Path, runtime: str = "auto", precision: str | None = Non
         raise ValueError(f"{path} holds a network in {info.precision}, not {wanted}. Export the weights with --precision {wanted}.")
     chosen, exact = resolve("openvino" if path.suffix == ".xml" else runtime, wanted)
     if hand is None:
+        if info.hand not in ("open", "mano"):  # as a name the file's word is enough, as a path it is not
+            raise ValueError(f"{path} names the hand {info.hand!r}; open and mano are known by name. Give the hand (--hand FILE).")
         hand = load_hand(info.hand)
     elif hand.name != info.hand:
         raise ValueError(f"{path} has the {info.hand} hand inside, not the {hand.name} one. Leave the hand out, or export again with it.")
@@ -141,16 +143,26 @@ def read_graph_info(path: Path) -> GraphInfo:
 
         try:
             properties = onnx.load(path, load_external_data=False).metadata_props
-        except DecodeError as error:
+        except (DecodeError, ValueError) as error:
             raise ValueError(f"{path} is no ONNX file that can be read ({error}).") from error
         text = next((entry.value for entry in properties if entry.key == METADATA_KEY), None)
     return GraphInfo.from_json(text, path)
 
 
 def open_graph(path: Path, info: GraphInfo, runtime: Runtime, precision: Precision) -> Callable[[ModelInput], ModelOutput]:
-    """An exported graph as a function of a network's input; as many threads as PyTorch has."""
+    """An exported graph as a function of a network's input; as many threads as PyTorch has.
+
+    Raises:
+        ValueError: The runtime refuses the graph.
+    """
     names = input_names(info.config)
-    arrays = _onnx_session(path, graph_input_names(info.config)) if runtime == "onnx" else _openvino_session(path, precision)
+    try:
+        arrays = _onnx_session(path, graph_input_names(info.config)) if runtime == "onnx" else _openvino_session(path, precision)
+    except Exception as error:  # the runtimes' own, which have no kind in common
+        reason = " ".join(str(error).split())[-200:]
+        raise ValueError(
+            f"{path} cannot be run by {runtime} ({reason}). Export the weights again; a file in the cache may be deleted, it is made again."
+        ) from error
 
     def run(inputs: ModelInput) -> ModelOutput:
         given = [np.ascontiguousarray(getattr(inputs, name).numpy(), dtype=np.float32) for name in names]

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from occhand import __version__
+from occhand.broken_files import BROKEN_JSON
 from occhand.models.config import HandGCATConfig, ModelConfig, config_from_json, config_to_json
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
@@ -66,13 +67,17 @@ class GraphInfo:
         if text is None:
             raise ValueError(f"{where} was not exported by occhand: it does not say which network it holds. Run 'occhand export'.")
         try:
-            values: dict[str, Any] = json.loads(text)
+            values: dict[str, Any] = dict(json.loads(text))
             form = values.pop("form")
             if form != _FORM:
                 raise ValueError(f"its form is {form}, this version reads {_FORM}")
-            config = config_from_json(values.pop("config"))
-            return cls(**values | {"config": config, "outputs": tuple(values["outputs"])})
-        except (KeyError, TypeError, ValueError) as error:
+            config, outputs = config_from_json(values.pop("config")), tuple(values.pop("outputs"))
+            if not all(isinstance(value, str) for value in values.values()):
+                raise TypeError("an entry of the wrong type")
+            if unknown := [name for name in outputs if name not in ModelOutput._fields]:
+                raise ValueError(f"its output {unknown[0]!r} is unknown")
+            return cls(config=config, outputs=outputs, **values)
+        except BROKEN_JSON as error:
             raise ValueError(f"{where} was exported by another version of occhand ({error}). Export the weights again.") from error
 
 
