@@ -17,7 +17,7 @@ else
 endif
 
 test: $(VENV)/.dev lint
-	$(TEST_THREADS) $(BIN)/python -m pytest -n 2 -m "not slow"
+	$(TEST_THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -44,7 +44,11 @@ SHORTER = {
 BROUGHT = (".pth.tar", ".safetensors", "HO3D", "DexYCB", "--data hands-train", "clip.mp4")
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if line.strip() != "occhand demo"], ids=str.strip)  # it serves until stopped
+def slow(line):
+    return pytest.param(line, marks=pytest.mark.slow) if "stress --quick --model" in line else line
+
+
+@pytest.mark.parametrize("line", [slow(line) for line in LINES if line.strip() != "occhand demo"], ids=str.strip)  # it serves until stopped
 def test_shell_on_the_readme_runs(line, tmp_path, monkeypatch, stand_in, capsys):
     """In a folder that holds what the lines name but what users bring, weights and data sets; few samples; the detector is a stand-in."""
 
