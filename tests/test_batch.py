@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,11 +33,7 @@ def test_two_workers_do_what_one_does(tmp_path):
     for workers in (1, 2):
         out = tmp_path / f"out{workers}"
         plan, failed = plan_outputs([photos], out)
-        options = OutputOptions(mesh_formats=("ply",))
-        job = BatchJob(
-            partial(open_stand_in, EXAMPLES / "rendered-hand.json"), Given(), options, settings_of(Given(), options, model="flat")
-        )
-        outcomes = list(predict_many(plan, failed, out, job, workers))
+        outcomes = list(predict_many(plan, failed, out, make_job(), workers))
         assert [outcome.image.name for outcome in outcomes] == [f"{k}.png" for k in range(6)]
         assert [outcome.error is None for outcome in outcomes] == [True, True, True, False, True, True]
         record = json.loads((out / "summary.json").read_text())
@@ -162,3 +159,19 @@ def test_no_worker_is_no_run(tmp_path):
     job = BatchJob(partial(open_stand_in, EXAMPLES), Given(), OutputOptions(), {})
     with pytest.raises(ValueError, match="expected at least 1"):
         list(predict_many([], [], tmp_path, job, workers=0))
+
+
+def test_what_workers_lack_is_said_as_one_process_says_it(photos, tmp_path):
+    plan, failed = plan_outputs([photos], tmp_path / "out")
+    job = replace(make_job(), make_predictor=partial(Predictor.from_pretrained, tmp_path / "none.safetensors"))
+    for workers in (1, 2):
+        with pytest.raises(FileNotFoundError, match="Weights not found"):
+            list(predict_many(plan, failed, tmp_path / "out", job, workers))
+
+
+def test_files_of_something_else_are_not_written_over(photos, predict, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "contact.png").write_bytes(b"of the user")
+    with pytest.raises(ValueError, match=r"contact\.png is of no run of 'predict'"):
+        predict(photos)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["contact.png"]

@@ -1,5 +1,7 @@
 """From an image to meshes: frames, sides, sources, and what cannot be used."""
 
+from dataclasses import replace
+
 import jaxtyping
 import numpy as np
 import pytest
@@ -112,6 +114,21 @@ def test_what_cannot_be_used_is_refused(predictor, example_image, given, message
 def test_arrays_that_are_no_pictures_are_refused(predictor, image):
     with pytest.raises(ValueError, match="expected a file or a uint8 array of height x width x 3, RGB"):
         predictor(image)
+
+
+def test_boxes_of_a_detector_may_be_float32(predictor, example_hand, example_image):
+    rounded = replace(example_hand, bbox_xyxy=example_hand.bbox_xyxy.astype(np.float32))
+    for side in ("right", "left"):
+        found, expected = (
+            Predictor.from_pretrained("handgcat-open-s")(example_image, keypoints=[replace(hand, side=side)], K=K)[0]
+            for hand in (rounded, example_hand)
+        )
+        np.testing.assert_allclose(found.vertices, expected.vertices, atol=1e-4)
+
+
+def test_hands_without_joints_are_none_for_the_fit(predictor, example_hand, example_image):
+    with pytest.raises(ValueError, match="The fit takes 2D joints with every hand"):
+        predictor(example_image, keypoints=[example_hand, replace(example_hand, keypoints=None)])
 
 
 def test_joints_as_nested_lists_are_taken(predictor, joints, example_image):

@@ -179,9 +179,19 @@ def test_a_run_is_not_written_over(data, undisturbed):
         train(tiny_recipe(), str(data), undisturbed, OPTIONS)
 
 
+def test_files_of_something_else_are_not_written_over(data, tmp_path):
+    (tmp_path / CONFIG).write_text('{"editor": "mine"}')
+    (tmp_path / BEST).write_bytes(b"weights")
+    with pytest.raises(ValueError, match=r"config\.json that is of no training run"):
+        train(tiny_recipe(), str(data), tmp_path, OPTIONS)
+    assert (tmp_path / BEST).read_bytes() == b"weights"
+
+
 def test_resuming_otherwise_says_what_differs(data, undisturbed, tmp_path):
     with pytest.raises(ValueError, match=r"recipe\.lr was 0\.001, now 0\.002; run\.seed was 0, now 5"):
         train(tiny_recipe(lr=2e-3), str(data), undisturbed, replace(OPTIONS, seed=5), resume=True)
+    with pytest.raises(ValueError, match=r'run\.start_from was "absent"'):
+        train(tiny_recipe(), str(data), undisturbed, replace(OPTIONS, start_from=undisturbed / FINAL), resume=True)
     other = write_data(tmp_path / "open-train", 24)
     with pytest.raises(ValueError, match=r"samples was 16, now 24; shards\.shard-2\.tar was \"absent\""):
         train(tiny_recipe(), str(other), undisturbed, OPTIONS, resume=True)

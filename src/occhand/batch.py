@@ -70,10 +70,14 @@ def predict_many(plan: Plan, failed: Sequence[Outcome], out: Path, job: BatchJob
         The outcome of each image in the order of the plan.
 
     Raises:
-        ValueError: No worker, or one died; what is done is kept.
+        ValueError: No worker, or one died, when what is done is kept; or `out` holds files of something else under our names. And what
+            `job.make_predictor` raises.
     """
     if workers < 1:
         raise ValueError(f"{workers} workers: expected at least 1.")
+    for name in (SUMMARY, CONTACT_SHEET):
+        if (out / name).exists() and not (out / JOURNAL).exists():
+            raise ValueError(f"{out / name} is of no run of 'predict'. Choose another folder with --out, or move the file away.")
     keys = [_key(image) for image, _ in plan]  # once: an image that changes while the run goes on is done again by the next
     done = _read_journal(out / JOURNAL, job.settings)
     kept = {folder for (_, folder), key in zip(plan, keys, strict=True) if folder in done and done[folder].is_of(key)}
@@ -200,17 +204,22 @@ def _outcomes(todo: Plan, job: BatchJob, workers: int) -> Iterator[Outcome]:
             pool.shutdown(cancel_futures=True)
 
 
-_worker: tuple[Predictor, BatchJob] | None = None
-"""What a worker process works with; set once there."""
+_worker: tuple[Predictor, BatchJob] | Exception | None = None
+"""What a worker process works with, or why it cannot; set once there."""
 
 
 def _start_worker(job: BatchJob) -> None:
     global _worker
     torch.set_num_threads(1)
-    _worker = job.open(), job
+    try:
+        _worker = job.open(), job
+    except (ValueError, OSError, ImportError) as error:  # raised here, it would only break the pool
+        _worker = error
 
 
 def _predict_batch(batch: Plan) -> list[Outcome]:
+    if isinstance(_worker, Exception):
+        raise _worker
     assert _worker is not None
     predictor, job = _worker
     return [predict_file(predictor, image, folder, job.given, job.options) for image, folder in batch]

@@ -36,7 +36,7 @@ _NEAREST = 0.05
 
 @dataclass(frozen=True)
 class OpenWeights:
-    """Of the terms; all but the last two are absolute errors."""
+    """Of the terms: of absolute errors, where nothing else is said."""
 
     joints: float = 12.0
     """Metres, relative to the wrist."""

@@ -39,15 +39,27 @@ def begin_run(out: Path, config: dict[str, Any], manifest: dict[str, Any]) -> No
     """Write what is asked for.
 
     Raises:
-        ValueError: The folder holds a run already.
+        ValueError: The folder holds a run already, or files of something else under our names.
     """
     if (out / CHECKPOINT).exists() or (out / FINAL).exists():
         raise ValueError(f"{out} holds a run already. Go on with it (--resume), or give another folder (--out).")
+    in_the_way = [name for name in (CONFIG, DATA, LOG, BEST) if (out / name).exists()]
+    if in_the_way and not _is_config(out / CONFIG):
+        raise ValueError(f"{out} holds a {in_the_way[0]} that is of no training run. Give another folder (--out).")
     for name in (LOG, BEST):  # of a run that was stopped before its first checkpoint
         (out / name).unlink(missing_ok=True)
     for name, values in ((CONFIG, config), (DATA, manifest)):
         with atomic_path(out / name) as temporary:
             temporary.write_text(json.dumps(values, indent=1) + "\n")
+
+
+def _is_config(path: Path) -> bool:
+    """Whether `begin_run` wrote it."""
+    try:
+        found = json.loads(path.read_text())
+    except BROKEN_JSON:
+        return False
+    return isinstance(found, dict) and {"version", "recipe", "network", "run"} <= found.keys()
 
 
 def check_same_run(out: Path, config: dict[str, Any], manifest: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor
 from occhand import __version__
 from occhand.data.datasets import HandDataset
 from occhand.data.loader import Batch, CropDataset, Places, load_batches, name_dead_worker
+from occhand.data.shards import sha256_of
 from occhand.metrics.functional import pa_mpjpe, root_relative_mpjpe
 from occhand.models.checkpoint import load_checkpoint, load_imagenet_trunk, save_checkpoint
 from occhand.models.config import config_to_json
@@ -338,6 +339,7 @@ def resolved_config(recipe: Recipe, options: RunOptions, network: Network, chunk
         "hand": options.hand,
         "chunks_per_step": chunks,
         "samples": options.samples,
+        **{name: sha256_of(path) for name in ("start_from", "imagenet") if (path := getattr(options, name)) is not None},
     }
     return {"version": __version__, "recipe": recipe_to_json(recipe), "network": config_to_json(network.config), "run": run}
 

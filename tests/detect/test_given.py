@@ -159,3 +159,13 @@ def test_hands_from_joints_errors() -> None:
     joints[0, 4:] = np.nan
     with pytest.raises(ValueError, match="4 joints are known"):
         hands_from_joints(joints, ["right"])
+
+
+def test_hands_that_are_ready_stay_as_they_are() -> None:
+    hands = hands_from_joints(np.array([JOINTS]), ["right"])
+    assert hands_from_joints(hands) == hands
+    assert hands_from_joints([]) == []
+    with pytest.raises(ValueError, match="their own sides and boxes"):
+        hands_from_joints(hands, ["left"])
+    with pytest.raises(ValueError, match="no array of numbers"):
+        hands_from_joints([*hands, JOINTS], ["right", "right"])

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import urllib.request
 import zipfile
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,12 @@ def test_download_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert read_task(path.read_bytes()) == FILES
 
 
-def test_made_from_the_wheel_when_the_download_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("failure", [OSError("no network"), IncompleteRead(b"half")])
+def test_made_from_the_wheel_when_the_download_fails(failure: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
     _fake_pip(monkeypatch, FILES, FILES)
     assert read_task(find_landmarker_file().read_bytes()) == FILES
     assert [item.name for item in (tmp_path / "cache").iterdir()] == ["hand_landmarker.task"]

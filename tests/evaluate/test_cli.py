@@ -42,6 +42,13 @@ def save(path, predictions, joints=None):
     return path
 
 
+@pytest.mark.parametrize(("model", "device", "message"), [("fit", "cuda", "and fit is none"), (None, "tpu", "no device 'tpu'")])
+def test_a_device_that_cannot_be_used_is_refused(model, device, message, made_up, call, weights):
+    code, _, err = call("fpha", "--model", model or weights, "--joints", "noise", "--device", device)
+    assert code == 2
+    assert message in err
+
+
 @pytest.mark.parametrize("name", SPLITS)
 def test_a_perfect_file_and_a_random_model_on_every_benchmark(name, made_up, opened, call, weights, tmp_path):
     _, dataset = opened(name)

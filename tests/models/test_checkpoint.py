@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -124,6 +125,11 @@ def test_another_hand_is_said(saved, golden_hand, caplog):
     assert "trained with the open hand" in caplog.text
 
 
+def test_another_suffix_is_refused(model, tmp_path):
+    with pytest.raises(ValueError, match=r"end it in \.safetensors"):
+        save_checkpoint(model, tmp_path / "weights.pth", data="none", licence="none")
+
+
 def test_a_fused_copy_is_refused_and_leaves_no_file(model, tmp_path):
     with pytest.raises(ValueError, match="Save the plain network"):
         save_checkpoint(model.fuse(), tmp_path / "fused.safetensors", data="synthetic", licence="Apache-2.0")
@@ -228,13 +234,17 @@ def imagenet_file(recipe_weights, tmp_path_factory):
     return path
 
 
+def raise_no_route(*_, **__):
+    raise URLError("no route")
+
+
 def test_imagenet_trunk(imagenet_file, released, open_hand, monkeypatch):
     model = create_model("handoccnet", open_hand)
     load_imagenet_trunk(model, imagenet_file)
     theirs = released["handoccnet"].trunk.resnet.state_dict()
     assert all(torch.equal(value, theirs[key]) for key, value in model.trunk.resnet.state_dict().items())
 
-    def download(url, **options):
+    def download(url, folder, **options):
         assert url.endswith("resnet50-19c8e357.pth")
         assert options["weights_only"]
         assert options["check_hash"]
@@ -242,6 +252,9 @@ def test_imagenet_trunk(imagenet_file, released, open_hand, monkeypatch):
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
     load_imagenet_trunk(model)
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", raise_no_route)
+    with pytest.raises(FileNotFoundError, match=r"no route.*Download https.*--imagenet FILE"):
+        load_imagenet_trunk(model)
     with pytest.raises(ValueError, match=r"resnet18, width 32.*Nothing was loaded"):
         load_imagenet_trunk(create_model("handoccnet-open-s", open_hand), imagenet_file)
 

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from occhand.data.augment import Jitter
 from occhand.data.transforms import TrainingCrop, cut_crop
+from occhand.files import atomic_path
 from occhand.synth.dataset import SynthDataset, load_split
+from occhand.synth.generate import GENERATOR_VERSION
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,15 @@ def load_held_out(split: str, count: int, size: int, kept: Path | None = None) -
         size: Side of the crops, pixels.
         kept: Folder for the crops; None keeps nothing.
     """
-    path = None if kept is None else kept / f"{split}-{count}-{size}.npz"
+    path = None if kept is None else kept / f"{split}-{count}-{size}-generator{GENERATOR_VERSION}.npz"
     if path is not None and path.is_file():
         return _read(path)
     dataset = load_split(split)
     held_out = _cut(SynthDataset(dataset.seed, dataset.indices[:count], dataset.size, split), size)
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: getattr(held_out.crop, name).numpy() for name in TrainingCrop._fields}
-        np.savez(path, **(arrays | {"image": (255 * arrays["image"]).round().astype(np.uint8), "ratio": held_out.ratio.numpy()}))
+        with atomic_path(path) as temporary:
+            np.savez(temporary, **(arrays | {"image": (255 * arrays["image"]).round().astype(np.uint8), "ratio": held_out.ratio.numpy()}))
     return held_out
 
 

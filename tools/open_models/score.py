@@ -14,7 +14,6 @@ from occhand.fit import fit_hand, refine_hand
 from occhand.geometry.align import procrustes_align
 from occhand.hand.prior import load_prior
 from occhand.metrics.functional import point_errors
-from occhand.models.config import HandGCATConfig
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.orientation import in_camera_axes
@@ -57,27 +56,27 @@ def pixel_rows(model: HandOccNet, held_out: HeldOut) -> list[Row]:
     return [Row(name, aligned(joints, held_out)) for name, joints in (guesses | {"network, refined": refined.joints}).items()]
 
 
-def joints_rows(model: HandGCAT, held_out: HeldOut, errors: FixedErrors, with_fit: bool = True) -> list[Row]:
+def joints_rows(model: HandGCAT, held_out: HeldOut, errors: FixedErrors) -> list[Row]:
     """HandGCAT with its picture, without it, with another hand's, and refined; the fit alone beside it."""
     joints_in = errors(held_out.crop, torch.Generator().manual_seed(0))
     image = held_out.crop.image
     output = run(model, held_out, joints_in)
+    assert output.joint_visibility is not None, "the small open models have joint heads"
+    known = joints_in.isfinite().all(-1).float()
+    evidence = joints_in.nan_to_num(0.0) * model.config.input_size, held_out.crop.K, known, trust_seen(known, output.joint_visibility)
+    fitted, refined = mean_pose(model, len(held_out)).clone(), output.joints.clone()
+    is_enough = (evidence[2].sum(1) >= _FIT_NEEDS).nonzero().squeeze(1)  # other hands keep the mean pose, or the network's
+    for part in is_enough.split(_BATCH):
+        points, K, weights, trust = (values[part] for values in evidence)
+        fitted[part] = fit_hand(model.hand, points, K, weights).joints
+        refined[part] = refine_hand(model.hand, output.rotations[part], output.betas[part], points, K, trust).joints
     guesses = {
         "network": output.joints,
         "joints only": run(model, held_out, joints_in, torch.zeros_like(image)).joints,
         "wrong image": run(model, held_out, joints_in, image.roll(_WRONG_BY, 0)).joints,
+        "fit": fitted,
+        "network, refined": refined,
     }
-    if with_fit:
-        assert output.joint_visibility is not None, "the small open models have joint heads"
-        known = joints_in.isfinite().all(-1).float()
-        evidence = joints_in.nan_to_num(0.0) * model.config.input_size, held_out.crop.K, known, trust_seen(known, output.joint_visibility)
-        fitted, refined = mean_pose(model, len(held_out)).clone(), output.joints.clone()
-        is_enough = (evidence[2].sum(1) >= _FIT_NEEDS).nonzero().squeeze(1)  # other hands keep the mean pose, or the network's
-        for part in is_enough.split(_BATCH):
-            points, K, weights, trust = (values[part] for values in evidence)
-            fitted[part] = fit_hand(model.hand, points, K, weights).joints
-            refined[part] = refine_hand(model.hand, output.rotations[part], output.betas[part], points, K, trust).joints
-        guesses |= {"fit": fitted, "network, refined": refined}
     return [Row(name, aligned(joints, held_out)) for name, joints in guesses.items()]
 
 
@@ -129,8 +128,3 @@ def table(rows: list[Row], held_out: HeldOut) -> str:
         ]
         lines.append(f"| {row.name} | " + " | ".join(f"{1e3 * float(value):.2f}" for value in values) + " |")
     return "\n".join(lines)
-
-
-def takes_joints(model: HandOccNet | HandGCAT) -> bool:
-    """Whether it is a HandGCAT."""
-    return isinstance(model.config, HandGCATConfig)

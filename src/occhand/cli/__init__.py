@@ -49,12 +49,19 @@ def main(args: Sequence[str] | None = None) -> None:
         code = app.cli(args=given, prog="occhand", description=DESCRIPTION, config=(tyro.conf.DisallowNone,))
     except (ValueError, OSError, ImportError) as error:
         logging.getLogger(__name__).debug("stopped", exc_info=True)
-        complain(" ".join(str(error).split()))
+        complain(" ".join(_text_of(error).split()))
         code = EXIT_BAD_INPUT
     except KeyboardInterrupt:
         complain("stopped; what was finished is kept.")
         code = EXIT_INTERRUPTED
     sys.exit(code)
+
+
+def _text_of(error: Exception) -> str:
+    """What went wrong and the next step, which the operating system does not say."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return f"{error.strerror}: {error.filename}. Check the path, and the rights and the space there."
+    return str(error)
 
 
 def _app_of(verbs: Iterable[str]) -> SubcommandApp:

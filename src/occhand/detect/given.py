@@ -102,21 +102,31 @@ def read_keypoints(path: str | os.PathLike[str]) -> list[DetectedHand]:
 
 
 def hands_from_joints(
-    joints_img: np.ndarray,
-    sides: Sequence[Side | None] | None,
+    keypoints: np.ndarray | Sequence[Any],
+    sides: Sequence[Side | None] | None = None,
     boxes: np.ndarray | None = None,
 ) -> list[DetectedHand]:
-    """Hands from arrays that the caller gives; NaN marks an unknown joint, and gets weight 0.
+    """Hands whose joints the caller gives; NaN marks an unknown joint, and gets weight 0.
 
     Args:
-        joints_img: (hands, 21, 2), pixels, house order. Shapes are checked here, not by the annotation: this is the border.
-        sides: One per hand.
-        boxes: (hands, 4), pixels; None takes the boxes around the joints.
+        keypoints: (hands, 21, 2), pixels, house order. Shapes are checked here, not by the annotation: this is the border. Or hands with
+            their joints, as `read_keypoints` gives them.
+        sides: One per hand; none for hands that have theirs.
+        boxes: (hands, 4), pixels; None takes the boxes around the joints, or of hands that have theirs.
 
     Raises:
-        ValueError: Joints of another shape, too few of them known, a side missing or unknown, or not one box per hand.
+        ValueError: Joints of another shape, too few of them known, a side missing or unknown, or not one box per hand; sides or boxes
+            beside hands that have theirs.
     """
-    joints_img = np.asarray(joints_img, dtype=np.float64)
+    ready = [hand for hand in keypoints if isinstance(hand, DetectedHand)]
+    if len(ready) == len(keypoints):
+        if ready and (sides is not None or boxes is not None):
+            raise ValueError("These hands come with their own sides and boxes. Leave sides and boxes out, or give the joints as an array.")
+        return ready
+    try:
+        joints_img = np.asarray(keypoints, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("keypoints are no array of numbers, expected (hands, 21, 2): pixels, wrist first, thumb to pinky.") from None
     if joints_img.ndim != 3 or joints_img.shape[1:] != (21, 2):
         raise ValueError(f"keypoints have shape {joints_img.shape}, expected (hands, 21, 2): pixels, wrist first, thumb to pinky.")
     count = len(joints_img)
@@ -159,14 +169,16 @@ def check_hands(hands: Sequence[DetectedHand], height: int, width: int) -> None:
         ValueError: A box outside of the image, no known joint inside it, or joints in 0..1 instead of pixels.
     """
     for k, hand in enumerate(hands):
-        if hand.keypoints is None:
-            continue
-        known = hand.keypoints.joints_img[hand.keypoints.weights > 0]
-        if ((known >= 0) & (known <= 1)).all():
-            raise ValueError(f"Hand {k + 1}: all joints lie within 0..1, expected pixels. Multiply them by the image's {width} x {height}.")
-        if not ((known >= 0) & (known < (width, height))).all(axis=1).any():
-            raise ValueError(f"Hand {k + 1}: no known joint lies in the image, which is {width} x {height} pixels. Are they of this image?")
+        if hand.keypoints is not None:
+            _check_pixels(hand.keypoints.joints_img[hand.keypoints.weights > 0], f"Hand {k + 1}", height, width)
         check_boxes(hand.bbox_xyxy[None], height, width)
+
+
+def _check_pixels(known: Float[np.ndarray, "known 2"], where: str, height: int, width: int) -> None:
+    if ((known >= 0) & (known <= 1)).all():
+        raise ValueError(f"{where}: all joints lie within 0..1, expected pixels. Multiply them by the image's {width} x {height}.")
+    if not ((known >= 0) & (known < (width, height))).all(axis=1).any():
+        raise ValueError(f"{where}: no known joint lies in the image, which is {width} x {height} pixels. Are they of this image?")
 
 
 def check_side(side: Any) -> Side:

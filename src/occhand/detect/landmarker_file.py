@@ -11,6 +11,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
 
 from occhand.detect.landmarker import LANDMARK_FILE, PALM_FILE, read_task, write_task
@@ -85,7 +86,7 @@ def _download() -> bytes:
         with urllib.request.urlopen(MODEL_URL, timeout=DOWNLOAD_TIMEOUT_S) as response:
             task = response.read(MAX_TASK_BYTES)
         read_task(task)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise OSError(f"download failed: {getattr(error, 'reason', error)}") from error
     return task
 

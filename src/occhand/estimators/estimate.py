@@ -33,9 +33,10 @@ class HandView:
 
     @classmethod
     def of(cls, picture: UInt8[np.ndarray, "height width 3"], hand: DetectedHand, camera: Camera) -> HandView:
+        box = np.asarray(hand.bbox_xyxy, dtype=np.float64)  # detectors like float32
         if hand.side == "right":
-            return cls(picture, camera.K, hand.bbox_xyxy, hand.keypoints)
-        x1, y1, x2, y2 = hand.bbox_xyxy
+            return cls(picture, camera.K, box, hand.keypoints)
+        x1, y1, x2, y2 = box
         last = picture.shape[1] - 1.0
         K = mirror_intrinsics(torch.from_numpy(camera.K), picture.shape[1]).numpy()
         return cls(

@@ -20,6 +20,8 @@ class FitEstimator:
 
     def __call__(self, views: Sequence[HandView]) -> Estimate:
         keypoints = [view.keypoints for view in views if view.keypoints is not None]
+        if len(keypoints) < len(views):
+            raise ValueError("The fit takes 2D joints with every hand. Give them, or use a HandOccNet.")
         cues = [points.joints_world for points in keypoints if points.joints_world is not None]
         has_cue = len(cues) == len(views)
         evidence = Evidence.of(views, keypoints)

@@ -124,8 +124,10 @@ class NetworkEstimator:
         """Run the networks on this device; the hand stays on the CPU, where hands are placed.
 
         Raises:
-            ValueError: Networks made ready for a runtime, which run on the CPU, and no plain one to take their place.
+            ValueError: No such device here; networks made ready for a runtime, which run on the CPU, and no plain one to take their place.
         """
+        if str(device).partition(":")[0] not in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+            raise ValueError(f"There is no device {str(device)!r} here. Choose cpu, or cuda where PyTorch finds a GPU.")
         self.hand = copy.deepcopy(self.hand).to("cpu")
         if torch.device(device).type != "cpu":
             if self._plain is None or isinstance(self._joints_model, ReadyNetwork):
@@ -153,7 +155,7 @@ class NetworkEstimator:
         if self._plain is None:
             raise ValueError("An exported network has no maps to show. Name the weights that it was exported from.")
         inputs, _, _ = self._prepare([view])
-        inside = inspect(self._plain, inputs)
+        inside = inspect(self._plain, _beside(self._plain, inputs))
         maps = {} if inside.necessity is None else {"necessity": inside.necessity}
         maps |= {f"norm: {name}": norm for name, norm in inside.feature_norms.items()}
         if inside.necessity is not None:
@@ -163,7 +165,7 @@ class NetworkEstimator:
         else:
             maps |= {f"attention: {name}": weights.mean(1) for name, weights in inside.attention.items()}
         crop = (255 * inputs.image[0].permute(1, 2, 0)).round().clamp(0, 255).byte().numpy()
-        return crop, {name: values[0].double().numpy() for name, values in maps.items()}
+        return crop, {name: values[0].double().cpu().numpy() for name, values in maps.items()}
 
     def _prepare(self, views: Sequence[HandView]) -> tuple[ModelInput, Float[Tensor, "B 3 3"], list[Keypoints2D | None]]:
         """The network's input, where its crops come from, and the 2D joints that stand in the result where there are any."""
@@ -191,10 +193,14 @@ def _run(model: HandOccNet | HandGCAT | ReadyNetwork, inputs: ModelInput) -> Mod
     """The network's output on the CPU, wherever the network is; placing and fitting a few hands is quicker there."""
     if isinstance(model, ReadyNetwork):
         return model(inputs)
-    device = next(model.parameters()).device
-    image, joints_crop = inputs
-    output = model(ModelInput(image.to(device), None if joints_crop is None else joints_crop.to(device)))
+    output = model(_beside(model, inputs))
     return output._replace(**{name: value.cpu() for name, value in output._asdict().items() if value is not None})
+
+
+def _beside(model: HandOccNet | HandGCAT, inputs: ModelInput) -> ModelInput:
+    """The input where the network is."""
+    device = next(model.parameters()).device
+    return ModelInput(inputs.image.to(device), None if inputs.joints_crop is None else inputs.joints_crop.to(device))
 
 
 def _cut_crops(views: Sequence[HandView], size: int) -> tuple[Float[Tensor, "B 3 size size"], Float[Tensor, "B 3 3"]]:

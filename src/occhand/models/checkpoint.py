@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -81,11 +82,13 @@ def save_checkpoint(model: HandOccNet | HandGCAT, path: StrPath, data: str, lice
         half: Half precision, for a file of half the size; it is read as float32 again.
 
     Raises:
-        ValueError: A fused copy, whose weights are no longer those of its config.
+        ValueError: A fused copy, whose weights are no longer those of its config; a file of another suffix.
         OSError: The file cannot be written; an earlier one stays.
     """
     if is_fused(model):
         raise ValueError("This is a fused copy of a network, for inference only. Save the plain network that 'fuse()' was called on.")
+    if Path(path).suffix != ".safetensors":  # by which it is known when it is read
+        raise ValueError(f"{path} is no name for weights; end it in .safetensors.")
     about = {
         "config": config_to_json(model.config),
         "hand": model.hand.name,
@@ -208,16 +211,11 @@ def load_imagenet_trunk(model: HandOccNet | HandGCAT, path: StrPath | None = Non
         path: Torchvision's file; None downloads it into the user's cache.
 
     Raises:
-        FileNotFoundError: No such file.
+        FileNotFoundError: No such file, or it cannot be fetched.
         ValueError: Not the weights of this ResNet.
     """
     kind = model.config.trunk
-    if path is None:
-        file: object = torch.hub.load_state_dict_from_url(
-            _IMAGENET_FILES[kind], model_dir=str(cache_dir() / "imagenet"), map_location="cpu", check_hash=True, weights_only=True
-        )
-    else:
-        file = _unpickled(Path(path))
+    file = _downloaded(_IMAGENET_FILES[kind]) if path is None else _unpickled(Path(path))
     where = f"{path or _IMAGENET_FILES[kind]} ({kind}, width {model.config.trunk_width})"
     weights = {key: value for key, value in _tensors(file, where).items() if not key.startswith("fc.")}
     resnet = model.trunk.resnet
@@ -290,6 +288,17 @@ def _unpickled(path: Path) -> object:
         reason = re.split(r"\.\s|\n", str(error).strip())[0]
         raise ValueError(
             f"{path} is no file of PyTorch weights that can be read without running code ({reason}). Nothing was loaded."
+        ) from error
+
+
+def _downloaded(url: str) -> object:
+    folder = cache_dir() / "imagenet"
+    try:
+        return torch.hub.load_state_dict_from_url(url, str(folder), map_location="cpu", check_hash=True, weights_only=True)
+    except (OSError, HTTPException, RuntimeError) as error:  # the last: another checksum
+        raise FileNotFoundError(
+            f"Weights of ImageNet could not be fetched ({' '.join(str(error).split())}). Download {url} where there is a network, and name "
+            "the file (--imagenet FILE)."
         ) from error
 
 

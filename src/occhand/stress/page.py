@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 import occhand
+from occhand.geometry.camera import project
 from occhand.plot import Figure
 from occhand.render.draw import draw_joints, overlay
 from occhand.render.shade import PALETTE, Mesh
@@ -209,8 +210,8 @@ def _look(hand: WorstHand, faces: np.ndarray) -> list[UInt8[np.ndarray, "size si
         faces = np.ascontiguousarray(faces[:, ::-1]) if sample.side == "left" else faces
         prediction = overlay(hand.trial.image, [Mesh(vertices, faces, PALETTE[0])], sample.K.astype(np.float64), alpha=0.82)
     else:
-        joints = mirror_left(hand.predicted.joints[0].double().numpy(), sample.side) @ sample.K.T
-        prediction = draw_joints(hand.trial.image, joints[:, :2] / joints[:, 2:])
+        joints = mirror_left(hand.predicted.joints[0].double().numpy(), sample.side)
+        prediction = draw_joints(hand.trial.image, project(joints, sample.K.astype(np.float64)))
     return [_crop(picture, hand.trial, _PICTURE) for picture in (truth, prediction)]
 
 
