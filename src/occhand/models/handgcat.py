@@ -60,6 +60,10 @@ class HandGCAT(nn.Module):
         return self.regressor(self.cat(image, pose), image, inputs.joints_crop)
 
 
+_FAR_AWAY = -9.0
+"""Sides of the crop, from where a joint leaves nothing in its map."""
+
+
 class KGC(nn.Module):
     """Knowledge-guided graph convolution: each 2D joint becomes one map of the size of the image feature."""
 
@@ -88,8 +92,10 @@ class KGC(nn.Module):
     def _bumps(self, joints_crop: Float[Tensor, "B 21 2"]) -> Float[Tensor, "B 21 h w"]:
         """A Gaussian of one pixel's width at each joint; nothing where the joint is not known."""
         centres = (torch.arange(self.map_size, device=joints_crop.device, dtype=joints_crop.dtype) + 0.5) / self.map_size
-        along_x, along_y = (torch.exp(-0.5 * (self.map_size * (joints_crop[..., k, None] - centres)).square()) for k in (0, 1))
-        return (along_y[..., :, None] * along_x[..., None, :]).nan_to_num(0.0)
+        known = joints_crop.isfinite().all(-1, keepdim=True)
+        places = torch.where(known, joints_crop, _FAR_AWAY)  # before the exponential: in OpenVINO that of NaN is a number
+        along_x, along_y = (torch.exp(-0.5 * (self.map_size * (places[..., k, None] - centres)).square()) for k in (0, 1))
+        return along_y[..., :, None] * along_x[..., None, :]
 
 
 class GraphLayer(nn.Module):

@@ -34,7 +34,7 @@ from occhand.types import ModelInput, ModelOutput
 
 _log = logging.getLogger(__name__)
 
-_GRAPH_FORM = 4
+_GRAPH_FORM = 5
 """Of graphs in the cache: goes up when the same network is traced to another graph, or its tensors get other names."""
 EXPORTED_SUFFIXES = (".onnx", ".xml")
 _FAMILY_TITLES = {"handoccnet": "HandOccNet", "handgcat": "HandGCAT"}

@@ -92,12 +92,16 @@ def graph_input_names(config: ModelConfig) -> tuple[str, ...]:
 
 
 def example_input(config: ModelConfig, batch: int, seed: int = 0) -> ModelInput:
-    """Smooth random pictures and joints of the right sizes: to trace a network, and to compare two of the same."""
+    """Smooth random pictures and joints of the right sizes, a third of these missing where they may: to trace and to compare networks."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(batch, 3, 8, 8, generator=generator)
     image = torch.nn.functional.interpolate(coarse, size=(config.input_size,) * 2, mode="bicubic").clamp(0, 1)
+    if not isinstance(config, HandGCATConfig):
+        return ModelInput(image)
     joints = 0.2 + 0.6 * torch.rand(batch, 21, 2, generator=generator)
-    return ModelInput(image, joints if "joints_crop" in input_names(config) else None)
+    if config.inputs_may_miss:
+        joints = torch.where(torch.rand(batch, 21, 1, generator=generator) < 1 / 3, torch.nan, joints)
+    return ModelInput(image, joints)
 
 
 def network_digest(model: HandOccNet | HandGCAT) -> str:
