@@ -4,21 +4,14 @@ Hands: poses of `PoseSampler` under a seed of their own, betas N(0, 1), any view
 exact, or with noise of 2 % of the hand's box, 6 % where a random disc covers them, or with three joints thrown as a bad detector does.
 The pose prior, the sampler and the hand are those of the fit: real hands are harder.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/fit.py [--hands 500] [--sketch DIR]
-With --sketch, a folder with the study's lift.py and its companions, its fit is timed in the same run.
+Run: OMP_NUM_THREADS=1 python benchmarks/fit.py [--hands 500]
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,24 +23,12 @@ from occhand.geometry.align import procrustes_align
 from occhand.geometry.camera import project
 from occhand.hand.hand_layer import load_hand
 from occhand.hand.prior import load_prior
-from occhand.hand.skeleton import HO3D_FROM_HOUSE
 from occhand.synth.pose import PoseSampler
 
 BATCH = 8
 SEED = 20_240_607
 """Not the one that built the prior."""
 VISIBLE_NOISE, OCCLUDED_NOISE = 0.02, 0.06
-
-# Runs inside a copy of the sketch; its tips stand index, middle, pinky, ring, thumb.
-_TIME_SKETCH = """
-import sys, time, numpy as np
-points = np.load('points.npy')
-import lift
-lift.fit(points[0])
-start = time.perf_counter()
-for hand in points: lift.fit(hand)
-print((time.perf_counter() - start) / len(points))
-"""
 
 
 @dataclass(frozen=True)
@@ -124,26 +105,9 @@ def fit_all(hands: HeldOut, joints_img: Tensor, weights: Tensor | None, cue: Ten
     return fits, (time.perf_counter() - start) / len(joints_img)
 
 
-def time_sketch(folder: Path, joints_img: Tensor) -> float:
-    """Seconds per hand of the sketch's fit, in a copy of its folder, where it writes what it prepares."""
-    order = list(HO3D_FROM_HOUSE[:16]) + [HO3D_FROM_HOUSE[k] for k in (17, 18, 20, 19, 16)]
-    with tempfile.TemporaryDirectory() as temporary:
-        copy = Path(temporary)
-        for source in folder.glob("*.py"):
-            shutil.copyfile(source, copy / source.name)
-        (copy / "out").mkdir()
-        shutil.copyfile(folder / "prototype-hand.npz", copy / "out" / "hand.npz")
-        np.save(copy / "points.npy", joints_img[:, order].double().numpy())
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", _TIME_SKETCH]
-        output = subprocess.run(command, cwd=copy, env=environment, check=True, capture_output=True, text=True).stdout
-    return float(output.split()[-1])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Accuracy and speed of fit_hand.")
     parser.add_argument("--hands", type=int, default=500)
-    parser.add_argument("--sketch", type=Path, help="folder with lift.py, to time it beside")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     hands = held_out_hands(arguments.hands)
@@ -157,14 +121,6 @@ def main() -> None:
         reprojection = (torch.cat([fit.error_px for fit in fits]) / hands.box[:, None]).mean()
         noise = (torch.cat([fit.noise_px for fit in fits]) / hands.box).mean()
         print(f"{name:28} {error_mm.mean():6.2f} {p50:7.2f} {p90:6.2f} {p99:6.2f} {reprojection:13.2%} {noise:12.2%} {1e3 * seconds:8.2f}")
-
-    if arguments.sketch:
-        joints_img = hands.joints_img[:BATCH]
-        ours = min(fit_all(hands, joints_img, None, None)[1] for _ in range(3))
-        sketch = time_sketch(arguments.sketch, joints_img)
-        print(
-            f"batch of {BATCH}, one thread: fit_hand {1e3 * ours:.1f} ms/hand, sketch {1e3 * sketch:.0f} ms/hand, ratio {sketch / ours:.0f}"
-        )
 
 
 if __name__ == "__main__":

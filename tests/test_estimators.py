@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from occhand import Predictor, create_model
+from occhand import Predictor, create_model, load_hand
 from occhand.detect import DetectedHand, Keypoints2D
-from occhand.estimators import DefaultEstimator, HandView, NetworkEstimator
+from occhand.estimators import DefaultEstimator, FitEstimator, HandView, NetworkEstimator
 from occhand.estimators.network import trust_seen
 from occhand.models.checkpoint import save_checkpoint
 from occhand.models.orientation import in_camera_axes
-from occhand.models.presets import find_preset
+from occhand.models.presets import build_model, find_preset
 from occhand.types import Camera
+from tests.models.conftest import small
 
 QUIET = ("regressor.lifter.steps", "regressor.sight", "regressor.mano_head.sigma")
 LAST_TURN = "regressor.lifter.steps.4.pose.weight"
@@ -221,3 +222,24 @@ def test_a_box_outside_of_the_image_is_refused(networks, example_image, example_
     estimator = NetworkEstimator(networks["handgcat-open-s"])
     with pytest.raises(ValueError, match="lies outside of the image"):
         estimator([HandView.of(example_image, outside, Camera(K, 480, 640))])
+
+
+def test_a_fit_does_not_depend_on_the_other_hands_of_a_picture(example_image, example_hand):
+    """A hand with a cue for depth beside one without keeps it."""
+    estimator = FitEstimator(load_hand("open"))
+    cue = estimator([view(example_image, example_hand)]).joints[0]
+    with_cue = replace(example_hand, keypoints=replace(example_hand.keypoints, joints_world=(cue - cue.mean(0)).double().numpy()))
+    views = [view(example_image, hand) for hand in (example_hand, with_cue, example_hand)]
+    together, alone = estimator(views), estimator(views[1:2])
+    torch.testing.assert_close(together.joints[1], alone.joints[0], atol=1e-5, rtol=0)
+    assert together.descriptions[1] == alone.descriptions[0] != together.descriptions[0] == together.descriptions[2]
+
+
+def test_joints_that_a_network_is_shown_by_guess_are_said(networks, example_image, example_hand):
+    unknown = int((example_hand.keypoints.weights == 0).sum())
+    assert unknown > 0
+    shown = [view(example_image, example_hand)]
+    assert "unknown" not in NetworkEstimator(networks["handgcat-open-s"])(shown).descriptions[0]
+    torch.manual_seed(0)
+    released = build_model(small(find_preset("handgcat").config)).eval()
+    assert f"; {unknown} unknown joints shown to it at the mean of the known" in NetworkEstimator(released)(shown).descriptions[0]

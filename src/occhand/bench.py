@@ -39,7 +39,7 @@ class BenchPlan:
     """What to measure.
 
     Raises:
-        ValueError: A batch, a number of threads or of rounds below 1.
+        ValueError: No batch or number of threads, or one below 1, or so many rounds.
     """
 
     batches: tuple[int, ...] = (1, 8, 32)
@@ -50,7 +50,7 @@ class BenchPlan:
     """Whether to wait for PyTorch's compiler: a minute for each batch and number of threads."""
 
     def __post_init__(self) -> None:
-        if min(*self.batches, *self.threads, self.rounds) < 1:
+        if not (self.batches and self.threads) or min(*self.batches, *self.threads, self.rounds) < 1:
             raise ValueError(f"Batches {self.batches}, threads {self.threads} and rounds {self.rounds} must be at least 1.")
 
 
@@ -114,7 +114,7 @@ def bench(model: Network, name: str, plan: BenchPlan = BenchPlan()) -> BenchRepo
         torch.set_num_threads(before)
     versions = {"occhand": __version__, "torch": torch.__version__, "python": platform.python_version()}
     peak = peak_memory_bytes()
-    return BenchReport(name, _machine(), versions, tuple(timings), modules, None if peak is None else peak / 1e6)
+    return BenchReport(name, _machine(model), versions, tuple(timings), modules, None if peak is None else peak / 1e6)
 
 
 def _variants(model: Network, with_compile: bool) -> Iterator[tuple[str, Run]]:
@@ -217,8 +217,9 @@ def module_times(model: Network, rounds: int = 10) -> dict[str, float]:
     return {name: float(np.median(values[1:])) for name, values in times.items()}
 
 
-def _machine() -> str:
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+def _machine(model: Network) -> str:
+    device = next(model.parameters()).device
+    gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
     return f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {', '.join(processor_precisions())}{gpu}"
 
 

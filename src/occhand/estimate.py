@@ -44,12 +44,12 @@ class Estimate:
         return fastest, median, slowest
 
     def __str__(self) -> str:
-        (fastest, median, slowest), slow = self.hours, self.seconds_per_step
+        (fastest, median, slowest), seconds = self.hours, self.seconds_per_step
         memory = "" if self.peak_memory_gb is None else f"Peak memory {self.peak_memory_gb:.2f} GB. "
         return (
             f"{self.steps:,} steps over {self.crops:,} crops; {self.parameters / 1e6:.1f} M parameters on {self.device}.\n"
-            f"{memory}{_MEASURED_STEPS} steps took {slow[0]:.3f} to {slow[2]:.3f} s, "
-            f"median {slow[1]:.3f} s, {100 * self.data_share:.0f} % of it waiting for data.\n"
+            f"{memory}{_MEASURED_STEPS} steps took {seconds[0]:.3f} to {seconds[2]:.3f} s, "
+            f"median {seconds[1]:.3f} s, {100 * self.data_share:.0f} % of it waiting for data.\n"
             f"About {median:.1f} hours ({fastest:.1f} to {slowest:.1f}), with {self.validations} validations of "
             f"{self.seconds_per_validation:.1f} s. Checkpoints and a slower or warmer machine come on top."
         )

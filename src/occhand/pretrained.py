@@ -18,7 +18,8 @@ from occhand.runtimes.network import EXPORTED_SUFFIXES, ReadyNetwork, load_expor
 
 DEFAULT_MODEL = "auto"
 """`handgcat-open-s`, refined by the fit, for hands with 2D joints; `handoccnet-open-s`, not refined, for hands without."""
-_JOINTS_MODEL, _PIXELS_MODEL = BUNDLED
+Plain = HandOccNet | HandGCAT
+_JOINTS_MODEL, _PIXELS_MODEL = "handgcat-open-s", "handoccnet-open-s"
 
 
 def load_estimator(
@@ -42,20 +43,22 @@ def load_estimator(
         return FitEstimator(layer or load_hand("open"))
     load = partial(_load_network, hand=layer, runtime=runtime, precision=precision)
 
-    def networks(name: str, joints_model: ReadyNetwork | None = None) -> NetworkEstimator:
+    def networks(
+        name: str, joints_model: ReadyNetwork | None = None, joints_plain: HandOccNet | HandGCAT | None = None
+    ) -> NetworkEstimator:
         model, plain = load(name)
         if joints_model is not None and (family_of(joints_model.config), family_of(model.config)) != ("handoccnet", "handgcat"):
             raise ValueError(
                 "2D joints go from a HandOccNet to a HandGCAT: name HandGCAT's weights as the model, HandOccNet's for the joints."
             )
-        return NetworkEstimator(model, refine, joints_model, plain, name if name in BUNDLED else None)
+        return NetworkEstimator(model, refine, joints_model, plain, name if name in BUNDLED else None, joints_plain)
 
     if joints_from is not None:
-        return networks(_JOINTS_MODEL if name == DEFAULT_MODEL else name, load(joints_from)[0])
+        return networks(_JOINTS_MODEL if name == DEFAULT_MODEL else name, *load(joints_from))
     return DefaultEstimator(networks(_JOINTS_MODEL), partial(networks, _PIXELS_MODEL)) if name == DEFAULT_MODEL else networks(name)
 
 
-def load_weights(name: str | os.PathLike[str], hand: HandLayer | str | None = None) -> HandOccNet | HandGCAT:
+def load_weights(name: str | os.PathLike[str], hand: HandLayer | str | None = None) -> Plain:
     """A network in evaluation mode.
 
     Args:
@@ -84,7 +87,7 @@ def load_weights(name: str | os.PathLike[str], hand: HandLayer | str | None = No
 
 def _load_network(
     name: str | os.PathLike[str], hand: HandLayer | None, runtime: RuntimeChoice | None, precision: Precision | None
-) -> tuple[ReadyNetwork, HandOccNet | HandGCAT | None]:
+) -> tuple[ReadyNetwork, Plain | None]:
     """A network ready to run, and as it is where the file has it."""
     path = Path(name)
     if path.suffix in EXPORTED_SUFFIXES:

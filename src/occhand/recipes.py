@@ -142,7 +142,7 @@ class Cosine:
         if done < self.warmup:
             return max(done / self.warmup, 1e-3)
         phase = (done - self.warmup) / (1 - self.warmup)
-        return self.final + (1 - self.final) * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * phase, dtype=torch.float64))))
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * phase))
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,9 @@ class Recipe:
         if not (0 < self.epochs < math.inf and 0 < self.lr < math.inf and self.batch >= 1):
             given = f"epochs {self.epochs:g}, lr {self.lr:g}, batch {self.batch}"
             raise ValueError(f"{given}: expected finite numbers above 0, and a batch of at least 1.")
+        if not ((self.clip is None or self.clip > 0) and (self.ema is None or 0 <= self.ema < 1) and self.weight_decay >= 0):
+            given = f"clip {self.clip}, ema {self.ema}, weight_decay {self.weight_decay:g}"
+            raise ValueError(f"{given}: expected a clip above 0 or None, an ema from 0 to below 1 or None, a decay of at least 0.")
 
 
 _RESEARCH = "research only, as its training data"

@@ -131,7 +131,8 @@ class RunLog:
         for name in (CHECKPOINT, BEST, FINAL, LOG):  # of a run that was killed while it wrote
             remove_leftovers(out, name)
         self._path = out / LOG
-        kept = [line for line in self._path.read_text().splitlines() if _step_of(line) <= step] if self._path.exists() else []
+        lines = self._path.read_text(errors="replace").splitlines() if self._path.exists() else []
+        kept = [line for line in lines if _step_of(line) <= step]
         with atomic_path(self._path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in kept))
         self._board = SummaryWriter(out / TENSORBOARD, purge_step=step + 1)

@@ -2,7 +2,7 @@
 
 Everything random in step s is drawn from generators seeded with (seed, s, chunk): a step does not know of those before it but through
 weights, moments and averages. So these and the step's number are all that a checkpoint holds, and a run that was killed ends with the
-weights of one that was not.
+weights of one that was not: bit for bit on a CPU in fp32, but for rounding on a GPU, some of whose sums have no order.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def train(
         The file of the final weights, as `load_checkpoint` reads it.
 
     Raises:
-        ValueError: Data that cannot be used, a run that cannot be resumed so, an `out` that holds another run.
+        ValueError: Data that cannot be used, a run that cannot be resumed so, an `out` that holds another run, a GPU that is too small.
         NotFiniteError: Loss or gradient is not finite; the last checkpoint stays.
         OSError: A checkpoint cannot be written; the last one stays.
     """
@@ -114,7 +114,13 @@ def train(
     with name_dead_worker(crops):
         while state.step < steps:
             rate = recipe.lr * recipe.schedule(state.step * seen / len(crops), recipe.epochs)
-            terms, norm = training_step(fabric, recipe, options, state, batches, crops, rate)
+            try:
+                terms, norm = training_step(fabric, recipe, options, state, batches, crops, rate)
+            except torch.OutOfMemoryError as error:
+                raise ValueError(
+                    f"Step {state.step + 1} does not fit into the memory of {fabric.device}. Start again in another folder with a smaller "
+                    "--batch and as much more --accumulate."
+                ) from error
             state.step += 1
             is_last = state.step == steps
             speed = (state.step - first_step) * seen / (time.monotonic() - began)

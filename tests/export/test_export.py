@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from occhand.data.shards import sha256_of
 from occhand.export.int8 import calibration_crops, quantise
 from occhand.export.write import check_export, export_network
 from occhand.models.checkpoint import BUNDLED, bundled_weights, load_checkpoint
 from occhand.models.presets import PRESETS
-from occhand.runtimes import choice
+from occhand.runtimes import choice, network
 from occhand.runtimes.choice import resolve
 from occhand.runtimes.network import load_exported, make_ready
 from occhand.runtimes.onnx_graph import exact_nodes, example_input, graph_info, to_onnx
@@ -77,7 +78,8 @@ def quiet_torch(caplog):
 @pytest.fixture(autouse=True)
 def able_processor(monkeypatch):
     """As on a processor that has all precisions; those without compute them more slowly."""
-    monkeypatch.setattr(choice, "processor_precisions", lambda: ("fp32", "bf16", "int8"))
+    for place in (choice, network):
+        monkeypatch.setattr(place, "processor_precisions", lambda: ("fp32", "bf16", "int8"))
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
@@ -108,20 +110,21 @@ def test_the_bundled_networks_run_in_openvino(name, tmp_path):
 
 
 def test_the_card_says_what_the_file_is(exported):
-    network, card, page = exported["handgcat"].files
+    network_file, card, page = exported["handgcat"].files
     about = json.loads(card.read_text())
     assert (about["network"], about["hand"], about["precision"]) == ("handgcat", "open", "fp32")
     assert about["inputs"]["given_joints_crop"]["shape"] == ["batch", 21, 2]
     assert all(entry["is"] for kind in ("inputs", "outputs") for entry in about[kind].values())
-    ready = load_exported(network, "onnx")
+    ready = load_exported(network_file, "onnx")
     output = ready(example_input(ready.config, 2))
     assert {name: entry["shape"][1:] for name, entry in about["outputs"].items()} == {
         name: list(getattr(output, name).shape[1:]) for name in about["outputs"]
     }
     assert about["difference_to_pytorch_fp32"]["vertices_max_mm"] < 0.01
-    assert about["sha256"] in page.read_text()
+    digest = sha256_of(network_file)
+    assert about["sha256"] == {"handgcat.onnx": digest}
+    assert f"SHA-256 of handgcat.onnx: `{digest}`" in page.read_text()
     assert "axes of the camera (" in about["outputs"]["vertices"]["is"]
-    assert network.stat().st_size > 0
 
 
 def test_int8_is_calibrated_on_hands_and_stays_near(networks, tmp_path):
@@ -165,6 +168,9 @@ def test_int8_leaves_what_comes_after_the_scores_alone(runtime, networks, one_tr
 def test_openvino_files_say_their_precision(networks, tmp_path):
     pytest.importorskip("openvino")
     files = export_network(networks["handoccnet"], tmp_path / "small.xml", "bf16").files
+    about = json.loads(files[2].read_text())
+    assert list(about["sha256"]) == ["small.bin", "small.xml"]
+    assert "opset" not in about
     assert [file.name for file in files] == ["small.xml", "small.bin", "small.xml.json", "small.xml.md"]
     assert load_exported(files[0]).precision == "bf16"
     with pytest.raises(ValueError, match="is for OpenVINO"):
@@ -234,9 +240,12 @@ def test_bf16_is_near_and_not_equal(networks):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_in_bf16_the_mesh_is_exactly_that_of_its_pose_and_shape(name, networks):
-    model = networks[name]
+def test_in_bf16_the_mesh_is_exactly_that_of_its_pose_and_shape(name, networks, monkeypatch):
+    model, compiled = networks[name], []
+    run = network._openvino_run
+    monkeypatch.setattr(network, "_openvino_run", lambda core, graph, hint: compiled.append(hint) or run(core, graph, hint))
     output = make_ready(model, "openvino", "bf16").run(example_input(model.config, 3))
+    assert compiled == ["bf16", "f32"]
     is_flat = model.config.flat_hand_mean
     rotations = output.rotations if is_flat else model.hand.rotations_from_axis_angle(output.pose, flat_hand_mean=False)
     assert (model.hand(rotations, output.betas).vertices - output.vertices).abs().max() < 1e-6

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 from urllib.error import URLError
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from occhand import __version__
+from occhand.files import cache_dir
 from occhand.models.checkpoint import (
     BUNDLED,
     bundled_weights,
@@ -123,6 +125,14 @@ def test_files_that_are_not_ours(saved, tmp_path):
 def test_another_hand_is_said(saved, golden_hand, caplog):
     load_checkpoint(saved, golden_hand)
     assert "trained with the open hand" in caplog.text
+
+
+def test_weights_too_large_for_half_precision_are_refused(tmp_path, open_hand):
+    model = build_model(small(PRESETS["handoccnet"].config), open_hand)
+    model.trunk.resnet.bn1.running_var.fill_(1e5)
+    with pytest.raises(ValueError, match="In half precision"):
+        save_checkpoint(model, tmp_path / "half.safetensors", data="none", licence="none", half=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_suffix_is_refused(model, tmp_path):
@@ -244,15 +254,20 @@ def test_imagenet_trunk(imagenet_file, released, open_hand, monkeypatch):
     theirs = released["handoccnet"].trunk.resnet.state_dict()
     assert all(torch.equal(value, theirs[key]) for key, value in model.trunk.resnet.state_dict().items())
 
-    def download(url, folder, **options):
+    def download(url, file, **options):
         assert url.endswith("resnet50-19c8e357.pth")
-        assert options["weights_only"]
-        assert options["check_hash"]
-        return torch.load(imagenet_file)
+        assert options["hash_prefix"] == "19c8e357"
+        shutil.copy(imagenet_file, file)
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     load_imagenet_trunk(model)
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", raise_no_route)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", raise_no_route)
+    load_imagenet_trunk(model)
+    (cached,) = (cache_dir() / "imagenet").iterdir()
+    cached.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"19c8e357\.pth is no file of PyTorch weights.*Fetch it again"):
+        load_imagenet_trunk(model)
+    cached.unlink()
     with pytest.raises(FileNotFoundError, match=r"no route.*Download https.*--imagenet FILE"):
         load_imagenet_trunk(model)
     with pytest.raises(ValueError, match=r"resnet18, width 32.*Nothing was loaded"):

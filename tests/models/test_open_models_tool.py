@@ -12,7 +12,7 @@ from tools.open_models.average import average
 from tools.open_models.calibration import auroc, best_scale, calibration, chi3_quantile, mean_aligned_distance
 from tools.open_models.document import evaluate, plot
 from tools.open_models.held_out import load_held_out
-from tools.open_models.score import joints_rows, strata, table
+from tools.open_models.score import another_hand, joints_rows, strata, table
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +94,10 @@ def test_distances_forget_where_the_hand_is():
     moved[:, 0, 0] += 0.021
     assert float(mean_aligned_distance(moved, joints)[0, 0]) == pytest.approx(0.020, abs=1e-5)
     assert math.isclose(float(mean_aligned_distance(moved, joints)[0, 1]), 0.001, abs_tol=1e-5)
+
+
+def test_the_wrong_picture_is_another_hands_of_any_stratum():
+    other = another_hand(400)
+    assert not (other == torch.arange(400)).any()
+    assert sorted(other.tolist()) == list(range(400))
+    assert len(set(zip((torch.arange(400) % 4).tolist(), (other % 4).tolist(), strict=True))) == 16

@@ -13,7 +13,7 @@ from occhand.models.handoccnet import HandOccNet
 from occhand.plot import INK, MUTED, Axes, Dot, Figure, Label
 from tools.open_models.calibration import LEVELS, Calibration, calibration, mean_aligned_distance
 from tools.open_models.held_out import HeldOut, load_held_out
-from tools.open_models.score import CONDITIONS, PLAIN, joints_rows, pixel_rows, run, table
+from tools.open_models.score import CONDITIONS, PLAIN, joints_rows, left_to_themselves, pixel_rows, run, table
 
 _COLOUR = "#c2410c"
 
@@ -25,7 +25,9 @@ def evaluate(weights: Path, count: int, kept: Path | None, out: Path) -> str:
     parts = [f"{name}, {read_info(weights).data}; the first {len(held_out)} hands of open-test"]
     if isinstance(model, HandGCAT):
         for condition, errors in CONDITIONS.items():
-            parts.append(f"2D joints: {condition}\n\n{table(joints_rows(model, held_out, errors), held_out)}")
+            left = left_to_themselves(held_out, errors)
+            note = f"\n\n{left} hands have too few joints for the fit: there they keep the mean pose, and the network's." if left else ""
+            parts.append(f"2D joints: {condition}\n\n{table(joints_rows(model, held_out, errors), held_out)}{note}")
     else:
         parts.append(table(pixel_rows(model, held_out), held_out))
         parts.append(_joints_line(model, held_out))

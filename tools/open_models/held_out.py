@@ -47,6 +47,7 @@ def load_held_out(split: str, count: int, size: int, kept: Path | None = None) -
         arrays = {name: getattr(held_out.crop, name).numpy() for name in TrainingCrop._fields}
         with atomic_path(path) as temporary:
             np.savez(temporary, **(arrays | {"image": (255 * arrays["image"]).round().astype(np.uint8), "ratio": held_out.ratio.numpy()}))
+        return _read(path)  # as later calls read it, rounded to 8 bits
     return held_out
 
 

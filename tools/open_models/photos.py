@@ -35,6 +35,7 @@ def look_at_photos(weights: Path, photos: list[Path], out: Path) -> str:
 
 def joints_error(hand: HandMesh) -> float:
     """Mean distance of the projected joints from the detector's, % of the longer side of the box around these."""
-    known = hand.keypoints[np.isfinite(hand.keypoints).all(1)]
+    is_known = hand.keypoint_weights > 0
+    known = hand.keypoints[is_known]
     extent = float((known.max(0) - known.min(0)).max())
-    return 100 * float(np.nanmean(np.linalg.norm(hand.joints_img - hand.keypoints, axis=1))) / extent
+    return 100 * float(np.linalg.norm(hand.joints_img[is_known] - known, axis=1).mean()) / extent

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any, NamedTuple
 
 import torch
@@ -118,14 +119,14 @@ def pretrain(
     run = learner.load(state) if state.is_file() else Run()
     seed = run.step * processes + rank
     hands, generator = PackedHands(data, seed), torch.Generator().manual_seed(seed)
-    began, saved, loss = time.monotonic() - run.seconds, time.monotonic(), 0.0
+    began, saved, losses = time.monotonic() - run.seconds, time.monotonic(), list[float]()
     while (passed := _of_the_first(time.monotonic() - began, processes) / (60 * minutes)) < 1:
         share = min(1, (run.step + 1) / _WARM_UP) * (_LAST_RATE + (1 - _LAST_RATE) * math.cos(math.pi * passed / 2) ** 2)
-        loss += learner.step(task.loss(hands, generator, passed), highest * share, run.step, processes)
+        losses.append(learner.step(task.loss(hands, generator, passed), highest * share, run.step, processes))
         run = Run(run.step + 1, run.crops + task.batch * processes, time.monotonic() - began)
         if rank == 0 and run.step % _TELL_EVERY == 0:
-            progress(f"{stage}: {run.crops} crops in {run.seconds:.0f} s, loss {loss / _TELL_EVERY:.3f}")
-            loss = 0.0
+            progress(f"{stage}: {run.crops} crops in {run.seconds:.0f} s, loss {mean(losses):.3f}")
+            losses.clear()
         if rank == 0 and time.monotonic() - saved > _SAVE_EVERY_S:
             saved = time.monotonic()
             learner.save(state, run)
@@ -258,8 +259,8 @@ def _share_gradients(part: nn.Module, processes: int) -> None:
     gradients = [p.grad for p in part.parameters() if p.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(flat)
-    for gradient, mean in zip(gradients, flat.div_(processes).split([gradient.numel() for gradient in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
+    for gradient, shared in zip(gradients, flat.div_(processes).split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(shared.view_as(gradient))
 
 
 def _of_the_first(seconds: float, processes: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from occhand.data.joint_errors import FixedErrors
@@ -34,8 +34,6 @@ PLAIN = CONDITIONS["2 % / 6 %"]
 _BATCH = 100
 _FIT_NEEDS = 4
 """Joints."""
-_WRONG_BY = 50
-"""Places that pictures are moved by for the wrong-picture row; strata take turns, so it must be no multiple of their number alone."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,23 @@ def joints_rows(model: HandGCAT, held_out: HeldOut, errors: FixedErrors) -> list
     guesses = {
         "network": output.joints,
         "joints only": run(model, held_out, joints_in, torch.zeros_like(image)).joints,
-        "wrong image": run(model, held_out, joints_in, image.roll(_WRONG_BY, 0)).joints,
+        "wrong image": run(model, held_out, joints_in, image[another_hand(len(image))]).joints,
         "fit": fitted,
         "network, refined": refined,
     }
     return [Row(name, aligned(joints, held_out)) for name, joints in guesses.items()]
+
+
+def left_to_themselves(held_out: HeldOut, errors: FixedErrors) -> int:
+    """How many hands have too few joints for the fit, and so keep the mean pose in its row, and the network's in the refined one."""
+    known = errors(held_out.crop, torch.Generator().manual_seed(0)).isfinite().all(-1)
+    return int((known.sum(1) < _FIT_NEEDS).sum())
+
+
+def another_hand(count: int) -> Int64[Tensor, "count"]:
+    """For each hand a drawn other one, of any stratum."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    return order.roll(1)[order.argsort()]
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from occhand.export.int8 import calibration_crops
 from occhand.export.write import check_export, export_network
 from occhand.models import presets
 from occhand.pretrained import load_weights
-from occhand.runtimes.choice import Precision
+from occhand.runtimes.choice import Precision, check_device
 
 
 def models(json: bool = False) -> int:
@@ -72,6 +72,7 @@ def bench(
     threads: tuple[int, ...] = BenchPlan.threads,
     rounds: int = BenchPlan.rounds,
     compile: bool = False,
+    device: str = "cpu",
     out: Path = Path("occhand-bench"),
 ) -> int:
     """Measure how quick a network is here, in every runtime that is installed: bench.json and bench.png.
@@ -82,10 +83,12 @@ def bench(
         threads: Threads.
         rounds: Runs of each, in turns.
         compile: Also wait for PyTorch's compiler.
+        device: Where it runs: cpu, cuda (PyTorch alone).
         out: Folder for the report.
     """
+    check_device(device)
     network = load_weights(model) if Path(model).suffix else presets.create_model(model).eval()
-    report = run_bench(network, Path(model).name, BenchPlan(batches, threads, rounds, compile))
+    report = run_bench(network.to(device), Path(model).name, BenchPlan(batches, threads, rounds, compile))
     files = report.write(out)
     print(describe_bench(report))
     print("Wrote " + ", ".join(map(str, files)))

@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
 
-from occhand.estimators.estimate import Estimate, HandView, KeypointNeed
+from occhand.estimators.estimate import Estimate, HandView, KeypointNeed, answer_apart
 from occhand.estimators.network import NetworkEstimator
 
 
@@ -32,10 +29,7 @@ class DefaultEstimator:
         self._joints_network, self._make_pixels_network = joints_network, make_pixels_network
 
     def __call__(self, views: Sequence[HandView]) -> Estimate:
-        with_joints = [k for k, view in enumerate(views) if view.keypoints is not None]
-        without = [k for k, view in enumerate(views) if view.keypoints is None]
-        parts = [self._answer([views[k] for k in rows], rows is with_joints) for rows in (with_joints, without) if rows]
-        return _in_order(parts, with_joints + without)
+        return answer_apart(views, [view.keypoints is not None for view in views], self._answer)
 
     def _answer(self, views: Sequence[HandView], has_joints: bool) -> Estimate:
         estimate = (self._joints_network if has_joints else self._pixels_network)(views)
@@ -51,6 +45,11 @@ class DefaultEstimator:
         """A digest of all that decides what it says of a picture."""
         return hashlib.sha256((self._joints_network.identity() + self._pixels_network.identity()).encode()).hexdigest()
 
+    @property
+    def can_look_inside(self) -> bool:
+        """Whether there are maps to show."""
+        return self._joints_network.can_look_inside
+
     def look_inside(self, view: HandView) -> tuple[UInt8[np.ndarray, "size size 3"], dict[str, Float[np.ndarray, "_ _"]]]:
         """As the network that takes this view."""
         return (self._pixels_network if view.keypoints is None else self._joints_network).look_inside(view)
@@ -58,18 +57,3 @@ class DefaultEstimator:
     @cached_property
     def _pixels_network(self) -> NetworkEstimator:
         return self._make_pixels_network()
-
-
-def _in_order(parts: Sequence[Estimate], rows: Sequence[int]) -> Estimate:
-    """Estimates one after the other as one, each hand at its row."""
-    order = np.argsort(rows)
-    joined: list[Any] = []
-    for values in zip(*parts, strict=True):
-        if isinstance(values[0], Tensor):
-            joined.append(torch.cat(values)[torch.from_numpy(order)])
-        elif any(value is None for value in values):
-            joined.append(None)
-        else:
-            every = [entry for value in values for entry in value]
-            joined.append([every[k] for k in order])
-    return Estimate._make(joined)

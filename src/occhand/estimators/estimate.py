@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -71,6 +71,23 @@ class Estimator(Protocol):
     keypoint_need: KeypointNeed
 
     def __call__(self, views: Sequence[HandView]) -> Estimate: ...
+
+
+def answer_apart(views: Sequence[HandView], belongs: Sequence[bool], answer: Callable[[Sequence[HandView], bool], Estimate]) -> Estimate:
+    """Hands that belong together and the others each in a batch of their own, then all in the order in which they came."""
+    groups = {kind: [k for k, one in enumerate(belongs) if one is kind] for kind in (True, False)}
+    parts = [answer([views[k] for k in rows], kind) for kind, rows in groups.items() if rows]
+    order = np.argsort(groups[True] + groups[False])
+    joined: list[Any] = []
+    for values in zip(*parts, strict=True):
+        if isinstance(values[0], Tensor):
+            joined.append(torch.cat(values)[torch.from_numpy(order)])
+        elif any(value is None for value in values):
+            joined.append(None)
+        else:
+            every = [entry for value in values for entry in value]
+            joined.append([every[k] for k in order])
+    return Estimate._make(joined)
 
 
 class Evidence(NamedTuple):

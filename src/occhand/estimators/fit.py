@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from occhand.estimators.estimate import Estimate, Evidence, HandView, KeypointNeed, stack_floats
+from occhand.estimators.estimate import Estimate, Evidence, HandView, KeypointNeed, answer_apart, stack_floats
 from occhand.fit import fit_hand
 from occhand.fit.uncertainty import joint_sigma
 from occhand.hand.hand_layer import HandLayer
@@ -19,11 +19,14 @@ class FitEstimator:
         self.hand = hand
 
     def __call__(self, views: Sequence[HandView]) -> Estimate:
-        keypoints = [view.keypoints for view in views if view.keypoints is not None]
-        if len(keypoints) < len(views):
+        if any(view.keypoints is None for view in views):
             raise ValueError("The fit takes 2D joints with every hand. Give them, or use a HandOccNet.")
+        has_cue = [view.keypoints is not None and view.keypoints.joints_world is not None for view in views]
+        return answer_apart(views, has_cue, self._fit)
+
+    def _fit(self, views: Sequence[HandView], has_cue: bool) -> Estimate:
+        keypoints = [view.keypoints for view in views if view.keypoints is not None]
         cues = [points.joints_world for points in keypoints if points.joints_world is not None]
-        has_cue = len(cues) == len(views)
         evidence = Evidence.of(views, keypoints)
         fit = fit_hand(self.hand, *evidence, joints_world=stack_floats(cues) if has_cue else None)
         sigma = joint_sigma(self.hand, fit.rotations, fit.betas, fit.joints[:, 0], *evidence)

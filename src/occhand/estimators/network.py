@@ -22,6 +22,7 @@ from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.inspection import inspect
 from occhand.models.orientation import in_camera_axes
+from occhand.runtimes.choice import check_device
 from occhand.runtimes.network import ReadyNetwork
 from occhand.runtimes.onnx_graph import network_digest
 from occhand.types import KeypointSource, ModelInput, ModelOutput
@@ -52,17 +53,20 @@ class NetworkEstimator:
         joints_model: A HandOccNet whose 2D joints HandGCAT takes, as in its paper; None: those that come with the views.
         plain: The network that a ready one was made from: it is looked into, and goes to another device in its place.
         name: How descriptions call the network; None: as its paper does.
+        joints_plain: As `plain`, of `joints_model`.
     """
 
     def __init__(
         self,
         model: HandOccNet | HandGCAT | ReadyNetwork,
         refine: bool | None = None,
-        joints_model: HandOccNet | ReadyNetwork | None = None,
+        joints_model: HandOccNet | HandGCAT | ReadyNetwork | None = None,
         plain: HandOccNet | HandGCAT | None = None,
         name: str | None = None,
+        joints_plain: HandOccNet | HandGCAT | None = None,
     ) -> None:
         self.hand, self._model, self._refine, self._joints_model = model.hand, model, refine, joints_model
+        self._joints_plain = joints_plain
         self._plain = model if plain is None and not isinstance(model, ReadyNetwork) else plain
         self.keypoint_need: KeypointNeed = "required" if isinstance(model.config, HandGCATConfig) and joints_model is None else "none"
         self.name = name or (model.title if isinstance(model, ReadyNetwork) else type(model).__name__)
@@ -103,7 +107,15 @@ class NetworkEstimator:
 
     def _describe(self, given: Keypoints2D | None, is_refined: bool) -> str:
         joints = "its own 2D joints" if given is None else _SOURCES[given.source]
-        return f"{self.name}, {'refined by the fit to' if is_refined else 'placed by'} {joints}"
+        unknown = 0 if given is None else int((given.weights == 0).sum())
+        filled = f"; {unknown} unknown joints shown to it at the mean of the known" if unknown and self._fills_in else ""
+        return f"{self.name}, {'refined by the fit to' if is_refined else 'placed by'} {joints}{filled}"
+
+    @property
+    def _fills_in(self) -> bool:
+        """Whether the network takes 2D joints, and all of them."""
+        config = self._model.config
+        return isinstance(config, HandGCATConfig) and not config.inputs_may_miss
 
     @property
     def description(self) -> str:
@@ -126,13 +138,12 @@ class NetworkEstimator:
         Raises:
             ValueError: No such device here; networks made ready for a runtime, which run on the CPU, and no plain one to take their place.
         """
-        if str(device).partition(":")[0] not in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
-            raise ValueError(f"There is no device {str(device)!r} here. Choose cpu, or cuda where PyTorch finds a GPU.")
+        check_device(device)
         self.hand = copy.deepcopy(self.hand).to("cpu")
         if torch.device(device).type != "cpu":
-            if self._plain is None or isinstance(self._joints_model, ReadyNetwork):
+            if self._plain is None or (isinstance(self._joints_model, ReadyNetwork) and self._joints_plain is None):
                 raise ValueError(f"An exported network runs on the CPU, not on {device}. Name the weights that it was exported from.")
-            self._model = self._plain
+            self._model, self._joints_model = self._plain, self._joints_plain or self._joints_model
         for model in (self._model, self._joints_model):
             if isinstance(model, HandOccNet | HandGCAT):
                 model.to(device)
@@ -148,6 +159,11 @@ class NetworkEstimator:
             elif model is not None:
                 digest.update(f"{network_digest(model)} {next(model.parameters()).device.type}".encode())
         return digest.hexdigest()
+
+    @property
+    def can_look_inside(self) -> bool:
+        """Whether there are maps to show."""
+        return self._plain is not None
 
     @torch.no_grad()
     def look_inside(self, view: HandView) -> tuple[UInt8[np.ndarray, "size size 3"], dict[str, Float[np.ndarray, "_ _"]]]:

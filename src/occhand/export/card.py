@@ -57,7 +57,7 @@ def write_card(made: Path, info: GraphInfo, parity: Parity, about: dict[str, Any
         "network_digest": info.digest,
         "hand": info.hand,
         "precision": info.precision,
-        "opset": OPSET,
+        **({"opset": OPSET} if made.suffix == ".onnx" else {}),
         "inputs": _described(graph_input_names(info.config), info.config),
         "outputs": _described(info.outputs, info.config),
         "joint_order": list(JOINT_NAMES),
@@ -76,10 +76,11 @@ def _described(names: Sequence[str], config: ModelConfig) -> dict[str, dict[str,
 
 
 def _as_markdown(card: dict[str, Any]) -> str:
+    form = f"ONNX opset {card['opset']}" if "opset" in card else "OpenVINO"
     lines = [
         f"# {card['file']}",
         "",
-        f"{card['network']} in {card['precision']}, with the {card['hand']} hand inside. ONNX opset {card['opset']}, any batch. "
+        f"{card['network']} in {card['precision']}, with the {card['hand']} hand inside. {form}, any batch. "
         f"Made by occhand {card['occhand']}.",
         "",
     ]
@@ -95,6 +96,6 @@ def _as_markdown(card: dict[str, Any]) -> str:
         f"Against PyTorch in fp32, over {difference['crops']} crops: vertices {difference['vertices_mean_mm']:.3g} mm on average, "
         f"{difference['vertices_max_mm']:.3g} mm at most; aligned joints {difference['joints_aligned_mean_mm']:.3g} mm on average.",
         "",
-        f"SHA-256 of the file: `{card['sha256']}`",
+        *(f"SHA-256 of {name}: `{digest}`" for name, digest in card["sha256"].items()),
     ]
     return "\n".join(lines) + "\n"

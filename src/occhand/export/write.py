@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from occhand.data.shards import sha256_of
 from occhand.export.card import write_card
 from occhand.export.int8 import quantise
 from occhand.export.parity import Parity, compare
@@ -81,7 +81,7 @@ def export_network(
         judges = calibration[-held_out:] or [example_input(model.config, batch, seed=batch) for batch in (1, 3)]
         ready = load_exported(made, _RUNTIME_OF[out.suffix], precision, model.hand)
         parity = compare(model, ready, judges, precision)
-        about = {"origin": _origin(origin), "sha256": hashlib.sha256(made.read_bytes()).hexdigest()}
+        about = {"origin": _origin(origin), "sha256": {file.name: sha256_of(file) for file in sorted(made.parent.iterdir())}}
         write_card(made, info, parity, about)
         kinds = (out.suffix, ".bin", ".json", ".md")
         written = sorted(made.parent.iterdir(), key=lambda file: kinds.index(file.suffix))

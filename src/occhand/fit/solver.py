@@ -75,7 +75,7 @@ def fit_hand(
         ValueError: Not a right hand; fewer than 4 known joints, or all in one place; a number that is not finite; a focal length that is
             not positive.
     """
-    prior = _prior_for(hand, prior)
+    prior = prior_for(hand, prior)
     with torch.inference_mode():
         B = len(joints_img)
         pose_mean, betas_mean = prior.mean.expand(B, -1), prior.mean.new_zeros(B, 10)
@@ -116,7 +116,7 @@ def refine_hand(
     Raises:
         ValueError: As for `fit_hand`.
     """
-    prior = _prior_for(hand, prior)
+    prior = prior_for(hand, prior)
     with torch.inference_mode():
         rotations, betas = rotations.to(hand.v_template), betas.to(hand.v_template)
         angles = angles_from_rotations(rotations, prior.axes)
@@ -136,7 +136,12 @@ def _usable(fit: HandFit) -> HandFit:
     return HandFit._make(field.clone() for field in fit)
 
 
-def _prior_for(hand: HandLayer, prior: PosePrior | None) -> PosePrior:
+def prior_for(hand: HandLayer, prior: PosePrior | None = None) -> PosePrior:
+    """The prior, the open hand's if None, in the numbers of a right hand.
+
+    Raises:
+        ValueError: A left hand.
+    """
     if hand.side != "right":
         raise ValueError("The fit takes right hands. Mirror a left hand's joints and K, fit, and mirror the result.")
     prior = prior or load_prior()
@@ -168,6 +173,8 @@ def _gather(
 
 
 def _check(joints_img: Float[Tensor, "B 21 2"], K: Float[Tensor, "B 3 3"], weights: Float[Tensor, "B 21"]) -> None:
+    if len(joints_img) == 0:
+        raise ValueError("No hand was given to fit. Leave the call out.")
     if not torch.isfinite(weights).all() or (weights < 0).any():
         raise ValueError("A joint's weight is negative or not finite. Weights are 0 for a joint that is not known, else positive.")
     is_known = weights > 0

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from occhand.fit.kinematics import HandState, JointChain
 from occhand.fit.posterior import Evidence, estimate_noise, expand, prior_precision
+from occhand.fit.solver import prior_for
 from occhand.hand.hand_layer import HandLayer
-from occhand.hand.prior import angles_from_rotations, load_prior
+from occhand.hand.prior import angles_from_rotations
 
 _NOISE_ROUNDS = 5
 
@@ -41,7 +42,9 @@ def joint_sigma(
     Returns:
         Metres.
     """
-    prior, chain = load_prior(), JointChain(hand, load_prior())
+    prior = prior_for(hand)
+    chain = JointChain(hand, prior)
+    joints_img, K, weights = (given.to(hand.v_template) for given in (joints_img, K, weights))
     precision = prior_precision(prior, torch.ones_like(betas[:, 0]))
     evidence = Evidence.of(joints_img, K, weights, prior.mean.expand(len(betas), -1), torch.zeros_like(betas), precision)
     state = HandState(rotations[:, 0], wrist, angles_from_rotations(rotations, prior.axes), betas)

@@ -197,6 +197,18 @@ def load_hand(hand: str | os.PathLike[str] = "open", side: Side = "right", tip_s
     return HandLayer(load_parameters(hand, side), tip_set)
 
 
+def load_hand_named_in(path: str | os.PathLike[str], name: str) -> HandLayer:
+    """The hand that a file of weights names: as a name the file's word is enough, as a path it is not.
+
+    Raises:
+        FileNotFoundError: It names MANO, and MANO was not converted yet.
+        ValueError: Any other name.
+    """
+    if name not in ("open", "mano"):
+        raise ValueError(f"{path} names the hand {name!r}; open and mano are known by name. Give the hand (--hand FILE).")
+    return load_hand(name)
+
+
 def converted_mano() -> tuple[HandLayer, ...]:
     """The user's MANO hands, of the sides that 'occhand convert mano' has kept: none, one or both."""
     layers = []

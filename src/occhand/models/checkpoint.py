@@ -24,7 +24,7 @@ from torch import Tensor
 from occhand import __version__
 from occhand.broken_files import BROKEN_JSON
 from occhand.files import atomic_path, cache_dir
-from occhand.hand.hand_layer import HandLayer, load_hand
+from occhand.hand.hand_layer import HandLayer, load_hand_named_in
 from occhand.hand.parameters import HandParameters
 from occhand.models.config import Family, ModelConfig, config_from_json, config_to_json
 from occhand.models.fuse import is_fused
@@ -82,7 +82,8 @@ def save_checkpoint(model: HandOccNet | HandGCAT, path: StrPath, data: str, lice
         half: Half precision, for a file of half the size; it is read as float32 again.
 
     Raises:
-        ValueError: A fused copy, whose weights are no longer those of its config; a file of another suffix.
+        ValueError: A fused copy, whose weights are no longer those of its config; a file of another suffix; numbers too large
+            for half precision.
         OSError: The file cannot be written; an earlier one stays.
     """
     if is_fused(model):
@@ -99,6 +100,8 @@ def save_checkpoint(model: HandOccNet | HandGCAT, path: StrPath, data: str, lice
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     if half:
         weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+        if broken := [key for key, value in weights.items() if value.is_floating_point() and not bool(value.isfinite().all())]:
+            raise ValueError(f"In half precision {_first(broken)} would hold numbers that are not finite. Keep them whole (half=False).")
     with atomic_path(path) as temporary:
         try:
             save_file(weights, temporary, metadata={_METADATA_KEY: json.dumps(about)})
@@ -142,9 +145,7 @@ def load_checkpoint(path: StrPath, hand: HandLayer | None = None) -> HandOccNet 
     if all(info.config != preset.config for preset in PRESETS.values()):  # before memory is taken for whatever a file describes
         _check_weights(weights, _shapes_of(info.config), str(path))
     if hand is None:
-        if info.hand not in ("open", "mano"):  # as a name the file's word is enough, as a path it is not
-            raise ValueError(f"{path} names the hand {info.hand!r}; open and mano are known by name. Give the hand (--hand FILE).")
-        hand = load_hand(info.hand)
+        hand = load_hand_named_in(path, info.hand)
     elif hand.name != info.hand:
         logger.warning("%s was trained with the %s hand; with the %s hand its shapes mean something else.", path, info.hand, hand.name)
     model = build_model(info.config, hand)
@@ -287,19 +288,22 @@ def _unpickled(path: Path) -> object:
         # The first sentence says what is wrong; the next may advise to load it unsafely.
         reason = re.split(r"\.\s|\n", str(error).strip())[0]
         raise ValueError(
-            f"{path} is no file of PyTorch weights that can be read without running code ({reason}). Nothing was loaded."
+            f"{path} is no file of PyTorch weights that can be read without running code ({reason}). Nothing was loaded. Fetch it again."
         ) from error
 
 
 def _downloaded(url: str) -> object:
-    folder = cache_dir() / "imagenet"
-    try:
-        return torch.hub.load_state_dict_from_url(url, str(folder), map_location="cpu", check_hash=True, weights_only=True)
-    except (OSError, HTTPException, RuntimeError) as error:  # the last: another checksum
-        raise FileNotFoundError(
-            f"Weights of ImageNet could not be fetched ({' '.join(str(error).split())}). Download {url} where there is a network, and name "
-            "the file (--imagenet FILE)."
-        ) from error
+    file = cache_dir() / "imagenet" / Path(url).name
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(file), hash_prefix=file.stem.rpartition("-")[2], progress=False)
+        except (OSError, HTTPException, RuntimeError) as error:  # the last: another checksum
+            raise FileNotFoundError(
+                f"Weights of ImageNet could not be fetched ({' '.join(str(error).split())}). Download {url} where there is a network, and "
+                "name the file (--imagenet FILE)."
+            ) from error
+    return _unpickled(file)
 
 
 def _tensors(values: object, where: str) -> dict[str, Tensor]:

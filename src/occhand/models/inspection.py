@@ -75,7 +75,8 @@ def inspect(model: HandOccNet | HandGCAT, inputs: ModelInput) -> Inspection:
         for name, module in (parts | watched).items():
             handle = module.register_forward_hook(keep(name))
             hooks.callback(handle.remove)
-        inspection = Inspection(model(inputs))
+        hooks.callback(model.train, model.training)
+        inspection = Inspection(model.eval()(inputs))
 
     for name, module in watched.items():
         args, output = seen[name]

@@ -16,7 +16,7 @@ def in_camera_axes(output: ModelOutput, config: ModelConfig, K: Float[Tensor, "B
     """The same hands, those of an allocentric network turned about their wrists.
 
     Args:
-        output: Of the network, about crops that were not turned.
+        output: Of the network, about crops that were not turned. Depths of joints are left out, as they are in the crop's axes.
         config: The network's.
         K: From points in the camera frame to pixels of the crop.
     """
@@ -33,4 +33,6 @@ def in_camera_axes(output: ModelOutput, config: ModelConfig, K: Float[Tensor, "B
         rotations=torch.cat([root[:, None], output.rotations[:, 1:]], dim=1),
         pose=torch.cat([matrix_to_axis_angle(root), output.pose[:, 3:]], dim=1),
         transforms=about_wrist[:, None] @ output.transforms,
+        joint_depth=None,
+        joint_depth_sigma=None,
     )

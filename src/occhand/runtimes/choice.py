@@ -60,6 +60,16 @@ def _typed(runtime: str, precision: str) -> tuple[Runtime, Precision]:
     )
 
 
+def check_device(device: str | torch.device) -> None:
+    """Say where PyTorch does not run here.
+
+    Raises:
+        ValueError: No such device.
+    """
+    if str(device).partition(":")[0] not in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+        raise ValueError(f"There is no device {str(device)!r} here. Choose cpu, or cuda where PyTorch finds a GPU.")
+
+
 def missing_packages(runtime: Runtime) -> list[str]:
     """The packages that a runtime needs and that are not installed."""
     return [name for name in _PACKAGES.get(runtime, ()) if importlib.util.find_spec(name) is None]

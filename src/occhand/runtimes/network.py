@@ -14,12 +14,12 @@ from torch import Tensor
 
 from occhand import __version__
 from occhand.files import atomic_path, cache_dir
-from occhand.hand.hand_layer import HandLayer, load_hand
+from occhand.hand.hand_layer import HandLayer, load_hand_named_in
 from occhand.models.config import ModelConfig, family_of
 from occhand.models.handgcat import HandGCAT
 from occhand.models.handoccnet import HandOccNet
 from occhand.models.input_check import check_input
-from occhand.runtimes.choice import Precision, Runtime, processor_precisions, resolve
+from occhand.runtimes.choice import Precision, Runtime, check_installed, processor_precisions, resolve
 from occhand.runtimes.onnx_graph import (
     EXACT_FROM,
     METADATA_KEY,
@@ -117,9 +117,7 @@ def load_exported(path: Path, runtime: str = "auto", precision: str | None = Non
         raise ValueError(f"{path} holds a network in {info.precision}, not {wanted}. Export the weights with --precision {wanted}.")
     chosen, exact = resolve("openvino" if path.suffix == ".xml" else runtime, wanted)
     if hand is None:
-        if info.hand not in ("open", "mano"):  # as a name the file's word is enough, as a path it is not
-            raise ValueError(f"{path} names the hand {info.hand!r}; open and mano are known by name. Give the hand (--hand FILE).")
-        hand = load_hand(info.hand)
+        hand = load_hand_named_in(path, info.hand)
     elif hand.name != info.hand:
         raise ValueError(f"{path} has the {info.hand} hand inside, not the {hand.name} one. Leave the hand out, or export again with it.")
     return ReadyNetwork(info.config, hand, chosen, exact, info.digest, open_graph(path, info, chosen, exact))
@@ -128,7 +126,7 @@ def load_exported(path: Path, runtime: str = "auto", precision: str | None = Non
 def read_graph_info(path: Path) -> GraphInfo:
     """What an exported file says of its network; errors as `load_exported`."""
     if path.suffix == ".xml":
-        resolve("openvino", "fp32")
+        check_installed("openvino")
         import openvino
 
         try:
@@ -137,7 +135,7 @@ def read_graph_info(path: Path) -> GraphInfo:
             raise ValueError(f"{path} is no OpenVINO model that can be read ({str(error).splitlines()[-1].strip()}).") from error
         text = model.get_rt_info(METADATA_KEY).astype(str) if model.has_rt_info(METADATA_KEY) else None
     else:
-        resolve("onnx", "fp32")
+        check_installed("onnx")
         import onnx
         from google.protobuf.message import DecodeError
 
