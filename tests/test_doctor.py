@@ -1,6 +1,7 @@
 """What `occhand doctor` finds, with a next step for everything that is not as it should be."""
 
 import importlib.metadata
+import re
 
 import pytest
 
@@ -30,6 +31,33 @@ def test_without_mediapipe_the_extra_is_named(monkeypatch):
     assert found("detector").state == "missing"
     assert "pip install 'occhand[detect]'" in found("detector").next_step
     assert found("torch").state == "broken"
+
+
+def test_a_missing_package_of_an_extra_names_it(monkeypatch):
+    installed = {"gradio": "6.1", "tensorboard": "2.20"}
+
+    def version(name):
+        if name in installed or name in ("torch", "numpy", "numba", "pillow", "trimesh"):
+            return installed.get(name, "1.0")
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert found("gradio").detail == "6.1"
+    assert found("tensorboard").state == "ok"
+    for name, extra in (("lightning-fabric", "train"), ("av", "video"), ("pyarrow", "video"), ("onnx", "export"), ("openvino", "export")):
+        assert found(name).state == "missing"
+        assert found(name).next_step == f"Run: pip install 'occhand[{extra}]'"
+    monkeypatch.delitem(installed, "gradio")
+    assert found("gradio").next_step == "Run: pip install 'occhand[demo]'"
+
+
+def test_every_extra_is_looked_for():
+    wanted = {}
+    for line in importlib.metadata.requires("occhand"):
+        extra = re.search(r"extra == ['\"](\w+)['\"]", line)
+        if extra and extra[1] not in ("dev", "detect"):
+            wanted.setdefault(extra[1], set()).add(re.match(r"[\w-]+", line)[0])
+    assert {extra: set(names) for extra, names in doctor.EXTRAS.items()} == wanted
 
 
 @pytest.mark.parametrize("state", ["ok", "missing", "broken"])

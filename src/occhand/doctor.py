@@ -16,6 +16,14 @@ from occhand.files import cache_dir
 from occhand.hand.assets import load_parameters
 from occhand.types import SIDES
 
+EXTRAS = {
+    "train": ("lightning-fabric", "tensorboard"),
+    "video": ("av", "pyarrow"),
+    "demo": ("gradio",),
+    "export": ("onnx", "onnxscript", "onnxruntime", "openvino"),
+}
+"""Packages by the extra that brings them, as in `pyproject.toml`; the detector's is looked at more closely."""
+
 
 class Finding(NamedTuple):
     """One thing that was looked for."""
@@ -37,6 +45,7 @@ def diagnose() -> list[Finding]:
         *(_hand(f"MANO {side}", "mano", side, f"Optional. Run 'occhand convert mano MANO_{side.upper()}.pkl'.") for side in SIDES),
         _detector(),
         _landmarker(),
+        *(_optional_package(name, extra) for extra, names in EXTRAS.items() for name in names),
         _cache(),
     ]
 
@@ -46,6 +55,13 @@ def _package(name: str) -> Finding:
         return Finding(name, "ok", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, "broken", "not installed", f"Run: pip install {name}")
+
+
+def _optional_package(name: str, extra: str) -> Finding:
+    try:
+        return Finding(name, "ok", importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, "missing", f"not installed; of the extra {extra}", f"Run: pip install 'occhand[{extra}]'")
 
 
 def _device() -> Finding:

@@ -81,7 +81,7 @@ class HandMesh:
 
 
 def draw_hands(image: str | os.PathLike[str] | UInt8[np.ndarray, "height width 3"], hands: Sequence[HandMesh]) -> Image.Image:
-    """All meshes over their photograph, the 2D joints that they rest on, and a badge for every guess."""
+    """All meshes over their photograph, the 2D joints that they rest on, each hand's side, and a label where the camera is assumed."""
     # Imported here, as numba is not needed to predict and takes a quarter of a second to import.
     from occhand.render.draw import draw_joints, draw_label, overlay
     from occhand.render.shade import PALETTE, Mesh

@@ -22,6 +22,7 @@ from occhand.hand.hand_layer import load_hand
 from occhand.models.presets import create_model
 from occhand.predictor import Predictor
 from occhand.result import SCHEMA_FILE
+from occhand.runtimes.network import make_ready
 
 from .conftest import FIT, FindsNothing
 
@@ -82,13 +83,24 @@ def test_memory_is_bounded(visits, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "disc", [{"shown": True}, {"shown": True, "x": "1", "y": 2, "radius": 3}, {"shown": True, "x": float("nan"), "y": 0, "radius": 1}]
+    "disc",
+    [
+        {"shown": True},
+        {"shown": True, "x": "1", "y": 2, "radius": 3},
+        {"shown": True, "x": float("nan"), "y": 0, "radius": 1},
+        {"shown": True, "x": 0, "y": -float("inf"), "radius": 1},
+        {"shown": True, "x": 10**400, "y": 0, "radius": 1},
+        ["shown", "x"],
+        "disc",
+        None,
+    ],
 )
 def test_a_disc_that_is_none_is_refused(visits, disc):
     visits.show_example("one", 0, FIT)
     record = visits.move("one", disc, FIT)
     assert record["kind"] == "error"
     assert "expected x, y and radius" in record["text"]
+    assert len(record["text"]) < 200
 
 
 @pytest.mark.parametrize("choice", [Choice("/etc/passwd", True, OWN_HAND), Choice("fit", True, "/etc/passwd"), Choice("fi", True, "open")])
@@ -126,7 +138,8 @@ def test_files(visits):
     record = json.loads(base64.b64decode(visits.download("one", "json")["content"]))
     validate(record, json.loads(SCHEMA_FILE.read_text()))
     assert base64.b64decode(visits.download("one", "glb")["content"])[:4] == b"glTF"
-    assert visits.download("one", "../obj")["kind"] == "error"
+    for kind in ("../obj", ["obj"], None):
+        assert "No file of kind" in visits.download("one", kind)["text"]
 
 
 def test_a_network_shows_its_maps(examples):
@@ -137,3 +150,10 @@ def test_a_network_shows_its_maps(examples):
     silent = answer_record(replace(answer, hands=(replace(answer.hands[0], joint_sigma=None),)), examples["Cup"])["hands"][0]
     assert silent["sigma_mm"] is None
     assert silent["doubt"] == (1 - answer.hands[0].keypoint_weights).tolist()
+
+
+def test_a_network_that_was_exported_answers_without_maps(examples):
+    network = create_model("handoccnet-open-s", hand=load_hand("open")).eval()
+    answer = estimate(Predictor(NetworkEstimator(make_ready(network), refine=False)), examples["Cup"], None)
+    assert len(answer.hands) == 1
+    assert answer_record(answer, examples["Cup"])["maps"] is None

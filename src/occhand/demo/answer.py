@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from occhand.demo.scene import Occluder, Scene
-from occhand.estimators import NetworkEstimator
+from occhand.estimators import DefaultEstimator, NetworkEstimator
 from occhand.hand.skeleton import JOINT_NAMES
 from occhand.predictor import Predictor
 from occhand.render.heat import draw_maps
@@ -29,7 +29,7 @@ class Answer:
 
     hands: tuple[HandMesh, ...]
     maps: UInt8[np.ndarray, "height width 3"] | None
-    """What a network looked at in the first hand."""
+    """What a network looked at in the first hand; None for the fit, and for an exported network."""
     lost: int
     """Hands of which the disc leaves too little."""
     seconds: float
@@ -41,8 +41,8 @@ def estimate(predictor: Predictor, scene: Scene, occluder: Occluder | None) -> A
     seen = scene.behind(occluder)
     hands = predictor.reconstruct([seen.picture] * len(seen.hands), seen.hands, seen.camera)
     seconds = time.perf_counter() - start
-    maps = None
-    if hands and isinstance(predictor.estimator, NetworkEstimator):
+    maps, estimator = None, predictor.estimator
+    if hands and isinstance(estimator, NetworkEstimator | DefaultEstimator) and estimator.can_look_inside:
         maps = draw_maps(*predictor.look_inside(seen.picture, hands[0]))
     return Answer(tuple(hands), maps, len(scene.hands) - len(hands), seconds)
 

@@ -39,7 +39,7 @@ def build_page(shelf: Shelf, visits: Visits, examples: Mapping[str, Scene]) -> g
         stage = gr.HTML(None, html_template=_static("stage.html"), js_on_load=_static("viewer.js") + _static("stage.js"), elem_id="stage")
 
         def show_example(model: str, refine: bool, hand: str, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
-            return visits.show_example(_visitor(request), event._data.get("number"), Choice(model, refine, hand))
+            return visits.show_example(_visitor(request), _sent(event, "number"), Choice(model, refine, hand))
 
         def show_first(model: str, refine: bool, hand: str, request: gr.Request) -> dict[str, Any]:
             return visits.show_example(_visitor(request), 0, Choice(model, refine, hand))
@@ -54,7 +54,7 @@ def build_page(shelf: Shelf, visits: Visits, examples: Mapping[str, Scene]) -> g
             return visits.choose(_visitor(request), Choice(model, refine, hand))
 
         def download(event: gr.EventData, request: gr.Request) -> dict[str, Any]:
-            return visits.download(_visitor(request), event._data.get("kind"))
+            return visits.download(_visitor(request), _sent(event, "kind"))
 
         def leave(request: gr.Request) -> None:
             visits.leave(_visitor(request))
@@ -96,6 +96,11 @@ def _take_no_addresses(part: Any) -> None:
         return kept
 
     part.async_move_resource_to_block_cache = keep
+
+
+def _sent(event: gr.EventData, name: str) -> Any:
+    """What a browser says of an event; a crafted request may say anything."""
+    return event._data.get(name) if isinstance(event._data, dict) else None
 
 
 def _visitor(request: gr.Request) -> str:

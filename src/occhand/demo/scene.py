@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,18 +30,18 @@ class Occluder:
     radius: float
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> Occluder | None:
+    def read(cls, data: Any) -> Occluder | None:
         """What a browser sends; None where the visitor has put the disc aside.
 
         Raises:
             ValueError: Not the numbers of a disc.
         """
-        if not data.get("shown"):
+        if isinstance(data, dict) and not data.get("shown"):
             return None
-        values = [data.get(name) for name in ("x", "y", "radius")]
-        if not all(isinstance(value, int | float) and np.isfinite(value) and abs(value) < 1e5 for value in values):
-            raise ValueError(f"The disc is {values}, expected x, y and radius in pixels. Load the page again.")
-        return cls(*(float(value or 0) for value in values))
+        values: list[Any] = [data.get(name) for name in ("x", "y", "radius")] if isinstance(data, dict) else [None]
+        if not all(isinstance(value, int | float) and abs(value) < 1e5 for value in values):
+            raise ValueError(f"The disc is {reprlib.repr(data)}, expected x, y and radius in pixels. Load the page again.")
+        return cls(*map(float, values))
 
     def covers(self, points: Float[np.ndarray, "points 2"]) -> Bool[np.ndarray, "points"]:
         return np.hypot(points[:, 0] - self.x, points[:, 1] - self.y) <= self.radius

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from occhand.demo.examples import load_examples
-from occhand.demo.limits import MAX_UPLOAD_BYTES, BodyLimit
 from occhand.demo.shelf import Shelf
 from occhand.demo.visits import MAX_VISITORS, Visits
 
-_log = logging.getLogger(__name__)
+_LAST_PORT = 65535
 
 
 @contextmanager
@@ -30,20 +28,26 @@ def serve(shelf: Shelf, port: int | None = None, open_browser: bool = False) -> 
 
     Raises:
         ImportError: The extra `demo` is not installed.
-        ValueError: The port is taken.
+        ValueError: The port is taken, or none.
     """
+    if port is not None and not 1 <= port <= _LAST_PORT:
+        raise ValueError(f"There is no port {port}. Choose a --port from 1 to {_LAST_PORT}, or leave it out.")
     with _own_folder():
         try:
             from starlette.middleware import Middleware
+            from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+            from occhand.demo.limits import MAX_UPLOAD_BYTES, BodyLimit
+            from occhand.demo.own_page import HOSTS, OwnPage
             from occhand.demo.page import build_page, looks
         except ImportError as error:
             raise ImportError(f"The page needs gradio ({error}). Install it: pip install 'occhand[demo]'.") from None
         examples = load_examples()
+        guards = [Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS), Middleware(OwnPage), Middleware(BodyLimit)]
         page = build_page(shelf, Visits(shelf, examples), examples)
         try:
             _, address, _ = page.launch(
-                server_name="127.0.0.1",
+                server_name=HOSTS[0],
                 server_port=port,
                 inbrowser=open_browser,
                 prevent_thread_lock=True,
@@ -54,7 +58,7 @@ def serve(shelf: Shelf, port: int | None = None, open_browser: bool = False) -> 
                 max_file_size=MAX_UPLOAD_BYTES,
                 state_session_capacity=MAX_VISITORS,
                 allowed_paths=[],
-                app_kwargs={"middleware": [Middleware(BodyLimit)]},
+                app_kwargs={"middleware": guards},
                 **looks(),
             )
         except OSError as error:

@@ -90,7 +90,7 @@ class Visits:
         return self._show(visitor, scene_of(picture, hands), choice)
 
     @_as_message
-    def move(self, visitor: str, disc: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
+    def move(self, visitor: str, disc: Any, choice: Choice) -> dict[str, Any]:
         """The disc is elsewhere, or aside."""
         visit = self._visit(visitor)
         visit.occluder = Occluder.read(disc)
@@ -105,7 +105,7 @@ class Visits:
     def download(self, visitor: str, kind: Any) -> dict[str, Any]:
         """All hands that the visitor sees as one file; it goes to the browser at once and is kept nowhere."""
         hands, scene = self._visit(visitor).hands, self._visit(visitor).scene
-        if kind not in DOWNLOADS:
+        if not isinstance(kind, str) or kind not in DOWNLOADS:
             raise ValueError(f"No file of kind {kind!r}. Choose one of {', '.join(DOWNLOADS)}.")
         if not hands:
             raise ValueError("There is no hand to save.")

@@ -114,11 +114,17 @@ function drawDisc() {
   part("disc-size").value = (100 * disc.radius) / scene.size[0];
 }
 
+function setBusy(value) {
+  isBusy = value;
+  element.setAttribute("aria-busy", value);
+}
+
 /** One request at a time, and after it the latest place of the disc: the page follows as fast as the estimates come. */
 function ask() {
   waiting = { shown: part("has-disc").checked, ...disc };
   if (isBusy && Date.now() - busySince < 10000) return;
-  [isBusy, busySince] = [true, Date.now()];
+  busySince = Date.now();
+  setBusy(true);
   trigger("move", waiting);
   waiting = null;
 }
@@ -180,7 +186,7 @@ watch("value", () => {
   if (record.kind === "error") showError(record.text);
   if (record.kind === "scene") showScene(record);
   if (record.kind !== "error") showAnswer(record);
-  isBusy = false;
+  setBusy(false);
   if (waiting) ask();
 });
 
