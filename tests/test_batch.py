@@ -7,12 +7,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from occhand.batch import BatchJob, predict_many, settings_of
 from occhand.detect import read_keypoints
-from occhand.outputs import JOURNAL, Given, OutputOptions, plan_outputs
+from occhand.outputs import JOURNAL, Given, OutputOptions, plan_outputs, predict_file
 from occhand.predictor import Predictor
 from tests.conftest import EXAMPLES, StandInDetector
 from tests.video.conftest import FlatHands
@@ -175,3 +176,55 @@ def test_files_of_something_else_are_not_written_over(photos, predict, tmp_path)
     with pytest.raises(ValueError, match=r"contact\.png is of no run of 'predict'"):
         predict(photos)
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["contact.png"]
+
+
+def test_a_result_that_another_run_wrote_over_is_done_again(photos, tmp_path, predict):
+    predict(photos)
+    predictor = make_job().open()
+    predict_file(predictor, photos / "a.png", tmp_path / "out" / "a", Given(), make_job().options)
+    assert predict(photos) == 1
+    assert predict(photos) == 0
+
+
+def test_an_entry_without_a_stamp_counts_as_not_done(photos, tmp_path, predict):
+    predict(photos)
+    journal = tmp_path / "out" / JOURNAL
+    head, *lines = journal.read_text().splitlines()
+    older = [json.dumps({name: value for name, value in json.loads(line).items() if name != "result"}) for line in lines]
+    journal.write_text("\n".join([head, *older]) + "\n")
+    assert predict(photos) == 2
+
+
+def test_files_of_weights_that_change_make_another_run(tmp_path):
+    weights, hand = tmp_path / "a.safetensors", tmp_path / "hand.npz"
+    weights.write_bytes(b"one")
+    hand.write_bytes(b"hand")
+
+    def settings(**changes):
+        named = {"model": str(weights), "hand": str(hand), "joints_from": weights, "refine": None, "runtime": "auto"} | changes
+        return settings_of(Given(), OutputOptions(), **named)
+
+    before = settings()
+    assert settings() == before
+    assert set(before["files"]) == {"model", "hand", "joints_from"}
+    for file in (weights, hand):
+        os.utime(file, (1, 1))
+        assert settings() != before
+        before = settings()
+    assert settings(model="fit", hand="open", joints_from=None)["files"] == {}
+
+
+def test_result_folders_differ_by_more_than_case(tmp_path, monkeypatch):
+    monkeypatch.setattr("occhand.outputs.list_images", lambda paths: paths)
+    plan, _ = plan_outputs([Path("1/Hand.jpg"), Path("2/hand.jpg"), Path("3/HAND.JPG"), Path("Summary.JSON.png")], tmp_path)
+    assert [folder.name for _, folder in plan] == ["Hand", "hand.jpg", "HAND.JPG-2", "Summary.JSON.png"]
+
+
+def test_intrinsics_that_seem_of_another_picture_are_doubted(photos, tmp_path, caplog):
+    Image.open(EXAMPLES / "rendered-hand.png").resize((640, 480)).save(photos / "b.png")
+    K = np.array([[600.0, 0.0, 319.5], [0.0, 600.0, 239.5], [0.0, 0.0, 1.0]])
+    job = replace(make_job(), given=Given(K=K))
+    outcomes = predict_many(*plan_outputs([photos], tmp_path / "out"), tmp_path / "out", job)
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    (doubt,) = caplog.messages
+    assert "a.png is 160 x 120 pixels, and the principal point of --K is 319.5,239.5" in doubt

@@ -224,3 +224,33 @@ def test_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
         save_image(COLOUR // 2, tmp_path / "a.png")
     assert [item.name for item in tmp_path.iterdir()] == ["a.png"]
     np.testing.assert_array_equal(load_image(tmp_path / "a.png"), COLOUR)
+
+
+@pytest.mark.parametrize("white", [255, 65535])
+def test_32_bit_tiff_is_scaled_by_what_it_holds(tmp_path: Path, white: int) -> None:
+    ramp = RAMP.astype(np.int32) + 255 - int(RAMP.max())
+    Image.fromarray(ramp * (white // 255)).save(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.mode == "I"
+    np.testing.assert_array_equal(load_image(tmp_path / "a.tif")[..., 0], ramp)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-5, 90), (0, 70_000)])
+def test_integers_without_a_white_are_refused(tmp_path: Path, low: int, high: int) -> None:
+    Image.fromarray(np.linspace(low, high, 12, dtype=np.int32).reshape(3, 4)).save(tmp_path / "a.tif")
+    _fails(tmp_path / "a.tif", f"integers from {low} to {high}", "Save it as 8 or 16 bits")
+
+
+def test_dark_16_bits_stay_dark(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 200, np.int32)).save(tmp_path / "a.pgm")
+    with Image.open(tmp_path / "a.pgm") as image:
+        assert image.mode == "I"
+    assert load_image(tmp_path / "a.pgm").max() == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_picture_of_nan_alone_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(tmp_path / "a.tif")
+    _fails(tmp_path / "a.tif", "every pixel", "NaN", "Save it again")
+    Image.fromarray(np.array([[np.nan, 1.0]], np.float32)).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(load_image(tmp_path / "a.tif")[0, :, 0], [0, 255])

@@ -140,3 +140,20 @@ def test_joints_as_nested_lists_are_taken(predictor, joints, example_image):
 def test_unknown_models_list_the_near_ones():
     with pytest.raises(ValueError, match="Did you mean 'fit'"):
         Predictor.from_pretrained("fitt")
+
+
+@pytest.mark.parametrize("sides", [["right"], [], [None]])
+def test_sides_alone_are_refused(predictor, example_image, sides):
+    with pytest.raises(ValueError, match=r"Sides were given without the hands.*Give a box or joints for each, or leave sides out"):
+        predictor(example_image, sides=sides)
+
+
+@pytest.mark.parametrize("model", ["fit", "handgcat-open-s", "handoccnet-open-s"])
+def test_joints_of_a_hand_cut_by_the_border_are_enough(example_image, joints, model):
+    left = joints[..., 0].copy()
+    cut = joints - np.array([np.nanquantile(left, 0.8), 0.0])  # most joints lie left of the picture, and so does the middle of their box
+    assert np.nanmin(cut[..., 0]) + np.nanmax(cut[..., 0]) < 0
+    (hand,) = Predictor.from_pretrained(model)(example_image, keypoints=cut, sides=["right"], K=K)
+    assert np.isfinite(hand.vertices).all()
+    with pytest.raises(ValueError, match="outside of the image"):
+        Predictor.from_pretrained(model)(example_image, keypoints=cut, sides=["right"], boxes=np.array([[-90.0, 0.0, 40.0, 90.0]]), K=K)

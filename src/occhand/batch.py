@@ -91,7 +91,7 @@ def predict_many(plan: Plan, failed: Sequence[Outcome], out: Path, job: BatchJob
         for (_, folder), key in zip(plan, keys, strict=True):
             outcome = done[folder].outcome if folder in kept else next(fresh)
             if folder not in kept and outcome.error is None:
-                journal.write(_Entry(key, outcome).line())
+                journal.write(_Entry.of(key, outcome).line())
                 journal.flush()
             outcomes.append(outcome)
             yield outcome
@@ -137,11 +137,16 @@ def _small_picture(file: Path) -> UInt8[np.ndarray, "height width 3"] | None:
 
 def _key(image: Path) -> str:
     """Changes when the image does."""
+    return f"{image}|{_stamp(image)}"
+
+
+def _stamp(file: Path) -> str:
+    """Size and time of a file, which change when it is written; empty where there is none."""
     try:
-        stat = image.stat()
+        stat = file.stat()
     except OSError:
-        return str(image)
-    return f"{image}|{stat.st_size}|{stat.st_mtime_ns}"
+        return ""
+    return f"{stat.st_size}|{stat.st_mtime_ns}"
 
 
 class _Entry(NamedTuple):
@@ -149,13 +154,21 @@ class _Entry(NamedTuple):
 
     key: str
     outcome: Outcome
+    result: str
+    """Stamp of `result.json`, which any later run over the same folder writes anew."""
+
+    @classmethod
+    def of(cls, key: str, outcome: Outcome) -> _Entry:
+        """What is to be held of an image just done."""
+        return cls(key, outcome, _stamp(outcome.files[0]))
 
     def is_of(self, key: str) -> bool:
         """Whether it tells what is on disk of the image with this key."""
-        return self.key == key and all(file.exists() for file in self.outcome.files)
+        files = self.outcome.files
+        return self.key == key and self.result == _stamp(files[0]) and all(file.exists() for file in files)
 
     def line(self) -> str:
-        return json.dumps({"key": self.key, "outcome": self.outcome.record()}) + "\n"
+        return json.dumps({"key": self.key, "result": self.result, "outcome": self.outcome.record()}) + "\n"
 
 
 def _read_journal(path: Path, settings: dict[str, Any]) -> dict[Path, _Entry]:
@@ -170,7 +183,7 @@ def _read_journal(path: Path, settings: dict[str, Any]) -> dict[Path, _Entry]:
             return {}
         for line in lines[1:]:
             record = json.loads(line)
-            entry = _Entry(record["key"], Outcome.from_record(record["outcome"]))
+            entry = _Entry(record["key"], Outcome.from_record(record["outcome"]), record.get("result", ""))
             done[entry.outcome.files[0].parent] = entry
     except (ValueError, LookupError, TypeError):
         _log.debug("%s ends in the middle of a line", path)
@@ -226,7 +239,9 @@ def _predict_batch(batch: Plan) -> list[Outcome]:
 
 
 def settings_of(given: Given, options: OutputOptions, **named: Any) -> dict[str, Any]:
-    """What the results of a run depend on, for `BatchJob`."""
+    """What the results of a run depend on, for `BatchJob`; of arguments that name a file also its stamp, as files of weights change."""
     K = None if given.K is None else given.K.tolist()
     texts = {key: None if value is None else str(value) for key, value in named.items()}
-    return {"version": occhand.__version__, "K": K, "options": asdict(options)} | texts
+    paths = {key: Path(value) for key, value in named.items() if isinstance(value, str | Path)}
+    files = {key: _stamp(path) for key, path in paths.items() if path.is_file()}
+    return {"version": occhand.__version__, "K": K, "options": asdict(options), "files": files} | texts

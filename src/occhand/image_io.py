@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from occhand.files import atomic_path
@@ -38,8 +38,9 @@ class ImageError(ValueError):
 def load_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 3"]:
     """A picture as uint8 RGB, turned upright by its EXIF tag.
 
-    Grey is repeated over the channels; 16 bits are scaled to 8; CMYK and palettes are converted; the first frame of an animation is
-    taken. Transparency is laid over white, as viewers and printers show it: a cut-out hand keeps its dark outline.
+    Grey is repeated over the channels; 16 bits are scaled to 8, floats and 32-bit integers by what they hold; CMYK and palettes are
+    converted; the first frame of an animation is taken. Transparency is laid over white, as viewers and printers show it: a cut-out hand
+    keeps its dark outline.
 
     Raises:
         ImageError: No such file, a folder, unreadable, empty, truncated, not a picture, or above `MAX_PIXELS`.
@@ -52,7 +53,7 @@ def load_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 
             with Image.open(path, formats=_formats_here()) as opened:
                 _check_pixels(opened.size, path)
                 opened.load()
-                return _to_rgb(ImageOps.exif_transpose(opened))
+                return _to_rgb(ImageOps.exif_transpose(opened), path, opened.format == "TIFF")
     except UnidentifiedImageError:
         raise ImageError(f"Not a picture: {path}. Expected {_FORMATS_TEXT}; convert it (HEIC, RAW, PDF, SVG) to JPEG or PNG.") from None
     except Image.DecompressionBombError:
@@ -147,9 +148,10 @@ def _too_large(path: Path, found: str) -> str:
     return f"Picture too large: {path} unpacks to {found}, the limit is {MAX_PIXELS:,}. Scale it down first."
 
 
-def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+def _to_rgb(image: Image.Image, path: Path, is_tiff: bool) -> UInt8[np.ndarray, "height width 3"]:
     if image.mode.startswith("I") or image.mode == "F":
-        grey = _to_8_bits(np.asarray(image), image.mode)
+        grey = np.asarray(image).astype(np.float64)
+        grey = _to_8_bits(grey, _white(grey, image.mode, path, is_tiff))
         return np.repeat(grey[..., None], 3, axis=2)
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -158,9 +160,24 @@ def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
     return np.array(image.convert("RGB"))
 
 
-def _to_8_bits(grey: np.ndarray, mode: str) -> UInt8[np.ndarray, "height width"]:
-    """16 bits are scaled by 1/257, so white stays white. Mode F has no white: 1 is taken when nothing is brighter, else 255."""
-    scale = 1.0 / 257.0  # I;16 and its kin, and I, which older Pillow gives for a 16-bit PNG
+def _white(grey: np.ndarray, mode: str, path: Path, is_tiff: bool) -> float:
+    """The number that stands for white: 65535 of 16 bits. Floats and a TIFF's 32-bit integers have none; what is brightest decides.
+
+    Raises:
+        ImageError: No number at all, or integers that are neither 8 nor 16 bits deep.
+    """
     if mode == "F":
-        scale = 255.0 if float(np.nanmax(grey)) <= 1.0 else 1.0
-    return np.clip(np.nan_to_num(grey.astype(np.float64)) * scale + 0.5, 0, 255).astype(np.uint8)
+        known = grey[np.isfinite(grey)]
+        if not known.size:
+            raise ImageError(f"Picture without a number: every pixel of {path} is NaN or infinite. Save it again, as 8 or 16 bits.")
+        return 1.0 if known.max() <= 1.0 else 255.0
+    if mode == "I" and is_tiff:
+        low, high = grey.min(), grey.max()
+        if low < 0 or high > 65535:
+            raise ImageError(f"{path} holds integers from {low:.0f} to {high:.0f}, expected 0 to 65535. Save it as 8 or 16 bits.")
+        return 255.0 if high <= 255 else 65535.0
+    return 65535.0  # I;16 and its kin, and I, which a 16-bit PGM gives, and older Pillow for a 16-bit PNG
+
+
+def _to_8_bits(grey: Float[np.ndarray, "height width"], white: float) -> UInt8[np.ndarray, "height width"]:
+    return np.clip(np.nan_to_num(grey) * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)

@@ -155,12 +155,13 @@ def plan_outputs(paths: Iterable[Path], out: Path) -> tuple[list[tuple[Path, Pat
 
 def _folder_names(images: Iterable[Path]) -> Iterator[str]:
     """After each image a name that no other folder and no file of the run has."""
-    taken = {SUMMARY, CONTACT_SHEET, JOURNAL, ".", ".."}  # the last two are the stems of "..png" and "...png"
+    # Without case, as macOS and Windows compare names; the last two are the stems of "..png" and "...png".
+    taken = {name.casefold() for name in (SUMMARY, CONTACT_SHEET, JOURNAL, ".", "..")}
     numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))  # each goes on where it is: what it gave is taken
     for image in images:
         candidates = chain((image.stem, image.name), (f"{image.name}-{n}" for n in numbers[image.name]))
-        name = next(name for name in candidates if name not in taken)
-        taken.add(name)
+        name = next(name for name in candidates if name.casefold() not in taken)
+        taken.add(name.casefold())
         yield name
 
 
@@ -168,6 +169,8 @@ def predict_file(predictor: Predictor, image: Path, folder: Path, given: Given, 
     """Reconstruct the hands of one image file and write the results; bad input becomes the outcome's error."""
     try:
         picture = load_image(image)
+        if given.K is not None:
+            _doubt_other_sizes(given.K, image, *picture.shape[:2])
         hands = predictor(picture, boxes=given.boxes, sides=given.sides, keypoints=given.keypoints, K=given.K)
         maps = [_draw_maps(predictor, picture, hand) for hand in hands] if options.has_maps else []
         camera = predictor.camera(picture, given.K)
@@ -181,6 +184,13 @@ def predict_file(predictor: Predictor, image: Path, folder: Path, given: Given, 
     except (RuntimeError, MemoryError) as error:  # from torch or the detector, on this picture: the others of a run go on
         _log.debug("%s", image, exc_info=True)
         return Outcome(image, error=f"Failed on this picture ({' '.join(str(error).split()) or type(error).__name__}). Try it scaled down.")
+
+
+def _doubt_other_sizes(K: Float[np.ndarray, "3 3"], image: Path, height: int, width: int) -> None:
+    """One K is given for all pictures of a run; the point leaves those that it is not of, but also parts cut out of a picture."""
+    x, y = K[:2, 2]
+    if not (0 <= x < width and 0 <= y < height):
+        _log.warning("%s is %d x %d pixels, and the principal point of --K is %g,%g. Is K of this picture?", image, width, height, x, y)
 
 
 def write_outputs(

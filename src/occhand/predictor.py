@@ -84,7 +84,7 @@ class Predictor:
         Args:
             image: A file, or uint8 RGB.
             boxes: (x1, y1, x2, y2) in pixels where the hands are known; joints are then sought inside, enlarged.
-            sides: `right`, `left` or None (unknown) for each box; needed for each hand of `keypoints` that is an array.
+            sides: `right`, `left` or None (unknown) for each box; needed for each hand of `keypoints` that is an array. Not by themselves.
             keypoints: (hands, 21, 2) joints in pixels, house order, where they are known; NaN marks an unknown joint. Or hands with
                 their joints, as `occhand.detect.read_keypoints` gives them.
             K: Intrinsics in pixels; without them a camera is assumed, and distance is a guess.
@@ -137,6 +137,8 @@ class Predictor:
         A box with its side is a hand even where no joints are found in it, or where there is no detector to look, if the estimator can
         do without them.
         """
+        if boxes is None and sides is not None:
+            raise ValueError("Sides were given without the hands that they are of. Give a box or joints for each, or leave sides out.")
         if boxes is None:
             hands = self.detector.detect(picture)
             return [hand for hand in (self._with_joints(picture, hand) for hand in hands) if hand is not None]

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from occhand.detect import check_boxes, hands_from_joints, parse_box, read_boxes, read_keypoints
+from occhand.detect import check_boxes, check_hands, hands_from_joints, parse_box, read_boxes, read_keypoints
 from occhand.detect.given import MAX_FILE_BYTES
 
 JOINTS = [[float(10 * k), float(100 + k * k)] for k in range(21)]
@@ -169,3 +170,23 @@ def test_hands_that_are_ready_stay_as_they_are() -> None:
         hands_from_joints(hands, ["left"])
     with pytest.raises(ValueError, match="no array of numbers"):
         hands_from_joints([*hands, JOINTS], ["right", "right"])
+
+
+def test_a_box_that_nobody_gave_may_lie_outside() -> None:
+    joints = np.array([JOINTS])
+    joints[..., 0] -= 150.0
+    (hand,) = hands_from_joints(joints, ["right"])
+    check_hands([hand], 480, 640)
+    with pytest.raises(ValueError, match="outside of the image"):
+        check_hands([replace(hand, bbox_xyxy=hand.bbox_xyxy - 1.0)], 480, 640)
+    with pytest.raises(ValueError, match="no known joint lies in the image"):
+        check_hands(hands_from_joints(joints - 100.0, ["right"]), 480, 640)
+
+
+def test_joints_in_a_straight_row_have_a_box() -> None:
+    joints = np.array([[[50.0, 40.0 + k] for k in range(21)]])
+    (hand,) = hands_from_joints(joints, ["right"])
+    np.testing.assert_array_equal(hand.bbox_xyxy, [48, 40, 52, 60])
+    check_hands([hand], 480, 640)
+    with pytest.raises(ValueError, match="is empty"):
+        check_hands(hands_from_joints(joints, ["right"], np.array([[50.0, 40.0, 50.0, 60.0]])), 480, 640)

@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from occhand.data.folder import FolderDataset
 from occhand.data.index import IndexedDataset
+from occhand.data.shards import Manifest
 from occhand.estimators import FitEstimator, NetworkEstimator
 from occhand.evaluate import EvaluationConfig, JointSource, collect, evaluate, open_benchmark, read_predictions_for
+from occhand.evaluate.benchmark import hand_of
+from occhand.evaluate.listing import hand_errors
 from occhand.hand.hand_layer import load_hand
+from occhand.synth.dataset import load_split
 from tests.evaluate.conftest import SPLITS, Oracle, perfect
 
 ANYWAY = EvaluationConfig(score_anyway=True, worst=2)
@@ -274,3 +279,68 @@ def test_rendered_hands_are_scored_by_occlusion(network, tmp_path):
     assert any("sees the 2D joints and no picture" in note for note in report.notes)
     with pytest.raises(ValueError, match="no result file"):
         evaluate(FitEstimator(load_hand()), dataset, benchmark, tmp_path, "fit", EvaluationConfig(submission=True))
+
+
+@pytest.mark.parametrize(("name", "column"), [("ho3d_v2", "pa_mpjpe"), ("dexycb", "pa_mpjpe_proper"), ("fpha", "pa_mpjpe_proper")])
+def test_the_column_of_samples_is_named_after_its_figure(name, column, opened, tmp_path):
+    benchmark, dataset = opened(name)
+    report = evaluate(Oracle(dataset, noise=0.003), dataset, benchmark, tmp_path, "oracle", EvaluationConfig(worst=0))
+    with (tmp_path / "samples.csv").open() as stream:
+        errors = [float(row[f"{column}_mm"]) for row in csv.DictReader(stream)]
+    assert np.mean(errors) == pytest.approx(error(report, column), abs=1e-3)
+
+
+def test_vertices_of_another_hand_are_noted(opened, tmp_path):
+    benchmark, dataset = opened("ho3d_v2")
+    report = evaluate(Oracle(dataset), dataset, benchmark, tmp_path / "open", "oracle", EvaluationConfig(worst=0))
+    assert any("The model's hand is the open one, the data's the mano one" in note for note in report.notes)
+    of_mano = Oracle(dataset)
+    of_mano.hand.name = "mano"
+    report = evaluate(of_mano, dataset, benchmark, tmp_path / "mano", "oracle", EvaluationConfig(worst=0))
+    assert not any("vertices do not correspond" in note for note in report.notes)
+    report = evaluate(perfect(dataset), dataset, benchmark, tmp_path / "file", "file", EvaluationConfig(worst=0))
+    assert not any("vertices do not correspond" in note for note in report.notes)  # whose hand they are nobody says
+
+
+def test_the_hand_of_a_data_set():
+    assert hand_of(load_split("open-val")) == "open"
+    folder = FolderDataset.__new__(FolderDataset)
+    folder.manifest = Manifest("synth 3", "", 0, 1, 64, None, 1)
+    assert hand_of(folder) == "open"
+    folder.manifest = replace(folder.manifest, generator="mine 1")
+    assert hand_of(folder) is None
+
+
+def test_a_mesh_that_is_not_finite_is_noted(opened, tmp_path):
+    benchmark, dataset = opened("ho3d_v2")
+
+    class Broken(Oracle):
+        def __call__(self, views):
+            estimate = super().__call__(views)
+            estimate.vertices[1, 5] = np.nan
+            return estimate
+
+    report = evaluate(Broken(dataset), dataset, benchmark, tmp_path, "broken", EvaluationConfig(worst=0))
+    assert "pa_mpvpe" not in {figure.key for figure in report.figures}
+    note = next(note for note in report.notes if note.startswith("No vertices are scored over all samples: 1 of 6 "))
+    assert repr(str(dataset.index.keys[1])) in note
+
+
+def test_errors_of_joints_need_no_mesh(opened, monkeypatch):
+    benchmark, dataset = opened("ho3d_v2")
+    (hands,), _ = collect.look_up_all(perfect(dataset), dataset, benchmark, len(dataset), 0)
+    monkeypatch.setattr(type(hands), "scored", lambda self: pytest.fail("copies of all meshes"))
+    assert hand_errors(hands, allow_reflection=True).pa_mpjpe.max() < 1e-3
+
+
+def test_predictions_of_another_release_or_hand_are_refused(opened, tmp_path, monkeypatch):
+    benchmark, dataset = opened("ho3d_v2")
+    oracle = Oracle(dataset)
+    evaluate(oracle, dataset, benchmark, tmp_path, "oracle", EvaluationConfig(worst=0))
+    monkeypatch.setattr("occhand.__version__", "0.0.0")
+    with pytest.raises(ValueError, match=r'predictions of another run \(.*"version": "0\.0\.0".*or delete that folder'):
+        evaluate(oracle, dataset, benchmark, tmp_path, "oracle", EvaluationConfig(worst=0))
+    monkeypatch.undo()
+    oracle.hand.v_template.mul_(1.01)
+    with pytest.raises(ValueError, match=r'predictions of another run \("subject": "oracle, open '):
+        evaluate(oracle, dataset, benchmark, tmp_path, "oracle", EvaluationConfig(worst=0))

@@ -110,3 +110,14 @@ def test_samples_in_another_order_are_seen_where_some_truths_are_unknown(truth, 
     unknown = truth.clone()
     unknown[5] = torch.nan
     assert "The samples seem to be in another order" in mistakes(shuffled, unknown)
+
+
+def test_a_hand_without_extent_does_not_hide_the_mistakes_of_the_others(truth, predicted):
+    spoiled = 1000 * predicted[:, list(HO3D_FROM_HOUSE)] * GL
+    spoiled[::7] = 0
+    found = mistakes(spoiled, truth, is_absolute=True)
+    for text in ("millimetres", "HO-3D's", "OpenGL"):
+        assert text in found
+    some = predicted.clone()
+    some[3] = 0
+    assert mistakes(some, truth, is_absolute=True) == ""

@@ -128,3 +128,13 @@ def test_an_unknown_figure_lists_those_there_are():
     assert isinstance(make_report().figure("pa_mpjpe"), Figure)
     with pytest.raises(KeyError, match="No figure 'pa'"):
         make_report().figure("pa")
+
+
+@pytest.mark.parametrize(
+    ("data", "variant"), [("ho3d_v2/evaluation", "official"), ("dexycb/s0_test", "proper"), ("fpha/action_test", "proper")]
+)
+def test_single_samples_name_their_variant(data, variant):
+    report = make_report(data)
+    assert f"| sequence | samples | PA-MPJPE ({variant}) | MPJPE root-relative |" in report.markdown()
+    assert f"| sample | PA-MPJPE ({variant}) | MPJPE root-relative | picture |" in report.markdown()
+    assert variant in report.record()["listed_alignment"]

@@ -156,7 +156,7 @@ def test_a_worker_that_dies_is_one_line_and_shards_are_kept(tmp_path):
     assert len(create_dataset("folder", tmp_path)) == 11
 
 
-@pytest.mark.parametrize("wrong", [{"workers": 0}, {"shard_samples": 0}, {"jpeg_quality": 100}])
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"shard_samples": 0}, {"jpeg_quality": 100}, {"jpeg_quality": 0}])
 def test_numbers_out_of_range_are_refused(tmp_path, wrong):
     with pytest.raises(ValueError, match="Expected at least one"):
         write_synth(tmp_path, stand_in(2), **wrong)

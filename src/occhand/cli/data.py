@@ -81,6 +81,8 @@ def synth(
         clips: Instead of samples, so many films of moving hands, as folders of frames with truth.npz.
         frames: Of each film, 30 a second.
     """
+    if clips < 0:
+        raise ValueError(f"{clips} clips: expected 0 or more, such as --clips 8. Leave --clips out to write samples.")
     if clips:
         with progress_bar() as bar:
             task = bar.add_task("Rendering frames", total=clips * frames)

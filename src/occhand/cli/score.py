@@ -15,6 +15,7 @@ from occhand.data.datasets import create_dataset
 from occhand.data.predictions import Predictions, read_predictions
 from occhand.estimators import Estimator, NetworkEstimator
 from occhand.evaluate import EvaluationConfig, JointsOrder, JointSource, evaluate, open_benchmark, read_predictions_for
+from occhand.evaluate.benchmark import hand_of
 from occhand.hand.hand_layer import load_hand
 from occhand.pretrained import load_estimator
 from occhand.stress.clips import stress_clips, verdict
@@ -101,13 +102,15 @@ def stress(
         limit: Take the first samples only.
         clips: Films of a hand behind an object, and as many of two hands that cross, to follow and to smooth; none with predictions.
         frames: Of each film, 30 a second.
-        quick: The first 400 samples, and one film of each kind of 60 frames.
+        quick: The first 400 samples at most, and one film of each kind of 60 frames.
         out: Folder for the report.
         hand: Hand model, as for predict.
         refine: Let the fit move a network's hand towards the 2D joints.
     """
+    if limit is not None and limit < 1:
+        raise ValueError(f"A limit of {limit} hands: expected at least 1. Leave --limit out to take all.")
     dataset = load_split(data) if data in SPLITS else create_dataset("folder", data)
-    count = min(len(dataset), 400 if quick else limit or len(dataset))
+    count = min(n for n in (len(dataset), limit, 400 if quick else None) if n is not None)
     subject = read_predictions(predictions) if predictions else load_estimator(model, hand, refine)
     if isinstance(subject, Predictions):
         subject.check_number(count)
@@ -116,7 +119,7 @@ def stress(
     name = predictions.name if predictions else Path(model).name
     data_name = f"{dataset}, first {count}" if count < len(dataset) else str(dataset)
     moving = track(films, "Following", console=Console(stderr=True), transient=True)
-    result = run_stress(subject, samples, out, name, data_name, clips=moving)
+    result = run_stress(subject, samples, out, name, data_name, clips=moving, data_hand=hand_of(dataset))
     if films:
         print(verdict(result.clips, name))
     print(f"Wrote {out / 'stress.html'}, {out / 'stress.json'} and curves as PNG, over {count} hands and {len(films)} clips.")

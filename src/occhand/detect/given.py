@@ -166,11 +166,13 @@ def check_hands(hands: Sequence[DetectedHand], height: int, width: int) -> None:
     """Hold hands whose joints were given against the image they are said to be in.
 
     Raises:
-        ValueError: A box outside of the image, no known joint inside it, or joints in 0..1 instead of pixels.
+        ValueError: A given box outside of the image, no known joint inside it, or joints in 0..1 instead of pixels.
     """
     for k, hand in enumerate(hands):
         if hand.keypoints is not None:
             _check_pixels(hand.keypoints.joints_img[hand.keypoints.weights > 0], f"Hand {k + 1}", height, width)
+            if np.array_equal(hand.bbox_xyxy, _box_around(hand.keypoints)):
+                continue  # nobody gave it: the middle of a hand that the border cuts may well lie outside
         check_boxes(hand.bbox_xyxy[None], height, width)
 
 
@@ -220,9 +222,16 @@ def check_joints(joints_img: Any, weights: Any, source: KeypointSource, where: s
 
 def _hand_with_joints(keypoints: Keypoints2D, side: Side, box: Float[np.ndarray, "4"] | None, source: KeypointSource) -> DetectedHand:
     if box is None:
-        known = keypoints.joints_img[keypoints.weights > 0]
-        box = np.concatenate([known.min(axis=0), known.max(axis=0)])
+        box = _box_around(keypoints)
     return DetectedHand(np.asarray(box, dtype=np.float64), side, 1.0, keypoints, bbox_source=source)
+
+
+def _box_around(keypoints: Keypoints2D) -> Float[np.ndarray, "4"]:
+    """The box that holds the known joints; of joints in a straight row still `MIN_BOX_PX` wide."""
+    known = keypoints.joints_img[keypoints.weights > 0]
+    low, high = known.min(axis=0), known.max(axis=0)
+    missing = np.maximum(MIN_BOX_PX - (high - low), 0.0)
+    return np.concatenate([low - missing / 2, high + missing / 2])
 
 
 def _read_json(path: Path) -> Any:

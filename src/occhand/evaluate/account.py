@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+import occhand
 from occhand.data.datasets import HandDataset
 from occhand.data.folder import FolderDataset
 from occhand.data.index import IndexedDataset
@@ -17,13 +18,20 @@ from occhand.estimators import DefaultEstimator, Estimator, FitEstimator, Networ
 from occhand.evaluate.benchmark import Benchmark
 from occhand.evaluate.hands import EvaluatedHands
 from occhand.evaluate.joint_source import JointSource
-from occhand.metrics.figures import Wrist
+from occhand.metrics.figures import Wrist, other_hand_note
 
 _Networks = NetworkEstimator | DefaultEstimator
 
 
-def notes(hands: EvaluatedHands, subject: Estimator | Predictions, wrist: Wrist) -> list[str]:
-    """What a reader must know so as not to be misled."""
+def notes(hands: EvaluatedHands, subject: Estimator | Predictions, wrist: Wrist, data_hand: str | None = None) -> list[str]:
+    """What a reader must know so as not to be misled.
+
+    Args:
+        hands: As they are scored.
+        subject: What made them; of predictions from a file nobody says which hand model has their vertices.
+        wrist: What was done to their place.
+        data_hand: Hand model of the true vertices, where it is known.
+    """
     found = []
     unknown = int((~hands.is_known).sum())
     if unknown:
@@ -33,11 +41,27 @@ def notes(hands: EvaluatedHands, subject: Estimator | Predictions, wrist: Wrist)
         )
     if not isinstance(subject, Predictions) and subject.hand.name == "open":
         found.append("The hand is the open one, which is not MANO: these figures are not comparable with any published row.")
+    if hands.vertices is not None:
+        found += _mesh_notes(hands, None if isinstance(subject, Predictions) else subject.hand.name, data_hand)
     if wrist == "given":
         found.append("Each hand was moved to the wrist that the data set gives, as both papers do: unaligned figures are root-relative.")
     if isinstance(subject, FitEstimator):
         found.append("The fit sees the 2D joints and no picture.")
     return found
+
+
+def _mesh_notes(hands: EvaluatedHands, own: str | None, data_hand: str | None) -> list[str]:
+    """Why there is no figure of vertices, or one that means little."""
+    unusable = hands.is_known & ~hands.has_meshes
+    if unusable.any():
+        first = str(hands.keys[np.flatnonzero(unusable)[0]])
+        return [
+            f"No vertices are scored over all samples: {int(unusable.sum()):,} of {int(hands.is_known.sum()):,} have a mesh, predicted or "
+            f"true, that is unknown or not finite, the first is {first!r}."
+        ]
+    if own is None or data_hand is None or own == data_hand or not hands.is_known.any():
+        return []
+    return [other_hand_note(own, data_hand)]
 
 
 def settings(subject: Estimator | Predictions, benchmark: Benchmark, wrist: Wrist, joints: JointSource | None) -> dict[str, str]:
@@ -66,7 +90,8 @@ def identity(
     Of the truth only what an estimator is shown: figures are made anew in every run, from the truth that the data set then has.
     """
     return {
-        "subject": subject.identity() if isinstance(subject, _Networks) else f"{describe(subject)}, {subject.hand.name}",
+        "version": occhand.__version__,
+        "subject": subject.identity() if isinstance(subject, _Networks) else f"{describe(subject)}, {_hand_of(subject)}",
         "data": f"{benchmark.label}: {dataset}",
         "samples": _samples(dataset, benchmark, joints),
         "test_box": f"{benchmark.info.test_box} x{benchmark.info.test_expansion:g}",
@@ -79,6 +104,11 @@ def _joints(subject: Estimator, joints: JointSource | None) -> str:
     if isinstance(subject, NetworkEstimator) and subject.has_joints_model:
         return "HandOccNet's own head"
     return "none" if joints is None else joints.description
+
+
+def _hand_of(subject: Estimator) -> str:
+    """Its name and a digest of its shape, as two files of MANO may bear one name."""
+    return f"{subject.hand.name} {_digest([subject.hand.v_template.cpu().numpy().tobytes()])}"
 
 
 def _samples(dataset: HandDataset, benchmark: Benchmark, joints: JointSource | None) -> str | None:

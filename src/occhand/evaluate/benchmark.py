@@ -20,7 +20,7 @@ from occhand.estimators import HandView
 from occhand.geometry.crop import joints_bbox, square_bbox
 from occhand.hand.hand_layer import HandLayer
 from occhand.metrics.figures import WITH_MESH, Wrist
-from occhand.synth.dataset import SPLITS, load_split
+from occhand.synth.dataset import SPLITS, SynthDataset, load_split
 from occhand.types import Camera, EvaluationProtocol, HandSample
 
 
@@ -73,9 +73,8 @@ class Benchmark:
         hand = DetectedHand(np.asarray(sample.bbox_xyxy, dtype=np.float64), sample.side, 1.0, None, "given")
         view = HandView.of(sample.image, hand, Camera(sample.K, height, width))
         x1, y1, x2, y2 = square = self.square(sample)
-        if (
-            sample.side == "left"
-        ):  # the release squares the box before it mirrors; one that leaves the picture is moved in, so order matters
+        # The release squares the box before it mirrors; one that leaves the picture is moved in, so order matters.
+        if sample.side == "left":
             square = np.array([width - 1 - x2, y1, width - 1 - x1, y2])
         return HandView(view.picture, view.K, view.bbox_xyxy, None, square)
 
@@ -128,6 +127,15 @@ def read_predictions_for(path: str | os.PathLike[str], benchmark: Benchmark, dat
         return read_predictions(path)
     index = dataset.index
     return read_any_predictions(path, benchmark.protocol, index.keys.tolist(), index.official_index, index.official_length)
+
+
+def hand_of(dataset: HandDataset) -> str | None:
+    """The hand model whose vertices the samples have: generated ones the open hand's, benchmarks MANO's; None where nobody says."""
+    if isinstance(dataset, SynthDataset):
+        return "open"
+    if isinstance(dataset, FolderDataset):
+        return "open" if dataset.manifest.generator.startswith("synth ") else None
+    return "mano" if isinstance(dataset, IndexedDataset) else None
 
 
 def left_out_by(dataset: HandDataset) -> tuple[tuple[str, str], ...]:

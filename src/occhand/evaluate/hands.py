@@ -46,6 +46,13 @@ class EvaluatedHands:
         """(n,) bool: whether all joints have a truth."""
         return np.isfinite(self.true_joints).all(axis=(1, 2))
 
+    @property
+    def has_meshes(self) -> np.ndarray:
+        """(n,) bool: whether both meshes are there and finite."""
+        if self.vertices is None or self.true_vertices is None:
+            return np.zeros(len(self), dtype=bool)
+        return np.isfinite(self.vertices).all(axis=(1, 2)) & np.isfinite(self.true_vertices).all(axis=(1, 2))
+
     def with_given_wrist(self) -> EvaluatedHands:
         """Moved so that each wrist is the data set's."""
         wrist, given = self.joints[:, 0], self.true_joints[:, 0]
@@ -59,13 +66,11 @@ class EvaluatedHands:
     def scored(self) -> Scored:
         """For the metrics: meshes only where every hand has two. All joints must be known."""
         assert self.is_known.all()
-        meshes = (self.vertices, self.true_vertices)
-        vertices, true_vertices = (
-            None if mesh is None or not np.isfinite(mesh).all() else torch.from_numpy(mesh).double() for mesh in meshes
-        )
-        if vertices is None or true_vertices is None:
-            vertices = true_vertices = None
-        return Scored(torch.from_numpy(self.joints), torch.from_numpy(self.true_joints), vertices, true_vertices)
+        joints, true_joints = torch.from_numpy(self.joints), torch.from_numpy(self.true_joints)
+        if self.vertices is None or self.true_vertices is None or not self.has_meshes.all():
+            return Scored(joints, true_joints)
+        vertices, true_vertices = (torch.from_numpy(mesh).double() for mesh in (self.vertices, self.true_vertices))
+        return Scored(joints, true_joints, vertices, true_vertices)
 
     @classmethod
     def concatenate(cls, parts: Sequence[EvaluatedHands]) -> EvaluatedHands:

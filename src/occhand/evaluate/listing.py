@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int, UInt8
 
 from occhand.data.datasets import HandDataset
@@ -36,18 +37,18 @@ class HandErrors(NamedTuple):
 
 def hand_errors(hands: EvaluatedHands, allow_reflection: bool) -> HandErrors:
     """Errors hand by hand; all joints must be known."""
-    scored = hands.scored()
+    joints, truth = torch.from_numpy(hands.joints), torch.from_numpy(hands.true_joints)
     return HandErrors(
-        1e3 * root_relative_mpjpe(scored.joints, scored.true_joints).numpy(),
-        1e3 * pa_mpjpe(scored.joints, scored.true_joints, allow_reflection).numpy(),
+        1e3 * root_relative_mpjpe(joints, truth).numpy(),
+        1e3 * pa_mpjpe(joints, truth, allow_reflection).numpy(),
     )
 
 
-def write_samples(path: Path, hands: EvaluatedHands, errors: HandErrors) -> None:
-    """Every scored sample as a line of CSV, in the data set's order."""
+def write_samples(path: Path, hands: EvaluatedHands, errors: HandErrors, aligned_name: str) -> None:
+    """Every scored sample as a line of CSV, in the data set's order; `aligned_name` is the figure that the aligned errors add up to."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(("key", "side", "root_mpjpe_mm", "pa_mpjpe_mm"))
+        writer.writerow(("key", "side", "root_mpjpe_mm", f"{aligned_name}_mm"))
         for key, side, root, aligned in zip(hands.keys, hands.sides, *errors, strict=True):
             writer.writerow((key, side, f"{root:.4f}", f"{aligned:.4f}"))
 

@@ -21,13 +21,13 @@ from occhand.data.predictions import Predictions
 from occhand.data.submission import write_submission
 from occhand.estimators import Estimator
 from occhand.evaluate.account import describe, identity, notes, settings
-from occhand.evaluate.benchmark import Benchmark, left_out_by
+from occhand.evaluate.benchmark import Benchmark, hand_of, left_out_by
 from occhand.evaluate.collect import Kept, LeftOut, Progress, look_up_all, predict_all
 from occhand.evaluate.hands import EvaluatedHands
 from occhand.evaluate.joint_source import JointSource
 from occhand.evaluate.listing import hand_errors, remove_pictures, sequence_errors, worst_samples, write_samples
 from occhand.files import atomic_path
-from occhand.metrics.figures import Figure, Wrist, benchmark_figures
+from occhand.metrics.figures import LISTED_OFFICIAL, Figure, Wrist, benchmark_figures
 from occhand.metrics.guard import Mistake, find_mistakes
 from occhand.metrics.papers import paper_rows
 from occhand.metrics.report import EvaluationReport
@@ -115,7 +115,7 @@ def evaluate(
         expected=benchmark.expected_samples(dataset),
         left_out=(*left_out_by(dataset), *left_out),
         warnings=tuple(map(str, mistakes)),
-        notes=tuple(notes(hands, subject, wrist)),
+        notes=tuple(notes(hands, subject, wrist, hand_of(dataset))),
         settings=settings(subject, benchmark, wrist, joints),
         papers=paper_rows(benchmark.label),
         **_listings(known, dataset, benchmark, out, config.worst, subject),
@@ -218,8 +218,9 @@ def _listings(
     """`samples.csv`, and the sequences and samples that are worst."""
     if not len(known):
         return {}
-    errors = hand_errors(known, allow_reflection=benchmark.protocol in ("ho3d", "freihand"))
-    write_samples(out / SAMPLES, known, errors)
+    is_official = benchmark.protocol in LISTED_OFFICIAL
+    errors = hand_errors(known, allow_reflection=is_official)
+    write_samples(out / SAMPLES, known, errors, "pa_mpjpe" if is_official else "pa_mpjpe_proper")
     faces = None if isinstance(subject, Predictions) else subject.hand.faces.cpu().numpy()
     return {
         "sequences": sequence_errors(known, errors),

@@ -17,6 +17,8 @@ from occhand.types import EvaluationProtocol
 
 WITH_MESH: tuple[EvaluationProtocol, ...] = ("ho3d", "freihand", "open")
 """Those that score vertices. Neither paper reports them on DexYCB, and FPHA has none."""
+LISTED_OFFICIAL: tuple[EvaluationProtocol, ...] = ("ho3d", "freihand")
+"""Those whose samples and sequences are listed by the official Procrustes alignment; elsewhere by the proper one."""
 Wrist = Literal["given", "own"]
 """`given`: predictions are moved so that their wrist is the data set's, as both papers do on HO-3D. `own`: they stay where they are."""
 
@@ -77,6 +79,14 @@ def benchmark_figures(protocol: EvaluationProtocol, scored: Scored, wrist: Wrist
     make = {"ho3d": _ho3d, "freihand": _freihand, "dexycb": _dexycb, "fpha": _fpha, "open": _open}[protocol]
     figures = [*make(scored, len(scored.joints), "given wrist re-attached (in effect root-relative)" if wrist == "given" else NONE)]
     return [Figure(**{**asdict(figure), "subset": subset}) for figure in figures]
+
+
+def other_hand_note(own: str, data: str) -> str:
+    """What a report says of a model whose hand is not the one that the true vertices belong to."""
+    return (
+        f"The model's hand is the {own} one, the data's the {data} one: their vertices do not correspond, so PA-MPVPE and F-scores mean "
+        "nothing here, and errors of joints hold the difference of the two hands as well."
+    )
 
 
 def _ho3d(scored: Scored, n: int, unaligned: str) -> Iterator[Figure]:

@@ -77,7 +77,7 @@ def find_mistakes(
     sides: Sequence[str],
     is_absolute: bool = False,
 ) -> list[Mistake]:
-    """What is systematically wrong with predictions, if anything; samples without truth are passed over.
+    """What is systematically wrong with predictions, if anything; samples without truth are passed over, and so are hands without extent.
 
     Args:
         predicted: As they came, meant to be metres, OpenCV axes, house order, in the order of `keys`.
@@ -86,14 +86,14 @@ def find_mistakes(
         sides: `right` or `left`, of each.
         is_absolute: Whether places in the camera frame are scored.
     """
-    known = torch.nonzero(truth.isfinite().flatten(1).all(1)).flatten()
+    has_extent = _extent(predicted) >= 1e-9  # a hand without one, such as zeros for "no detection", has no order to be wrong in
+    known = torch.nonzero(truth.isfinite().flatten(1).all(1) & has_extent).flatten()
     rows = known[torch.linspace(0, len(known) - 1, min(_MOST_SAMPLES, len(known))).round().long()] if len(known) else known
     predicted, goal = predicted.double(), truth.double()[rows]
-    sizes = _extent(predicted[rows])
-    if not len(rows) or bool((sizes < 1e-9).any()):  # a hand without extent has no order to be wrong in
+    if not len(rows):
         return []
     found = []
-    ratio = float((sizes / _extent(goal)).median())
+    ratio = float((_extent(predicted[rows]) / _extent(goal)).median())
     for factor, unit in _UNITS.items():
         if factor / 2.5 < ratio < factor * 2.5:
             evidence = f"the median hand is {ratio:.3g} times as large as the true one"

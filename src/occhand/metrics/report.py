@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import occhand
-from occhand.metrics.figures import ALL, Figure
+from occhand.metrics.figures import ALL, LISTED_OFFICIAL, OFFICIAL, PROPER, Figure
 from occhand.metrics.papers import PaperRow
 from occhand.types import EvaluationProtocol
 
@@ -89,6 +89,11 @@ class EvaluationReport:
         return f"PARTIAL EVALUATION: {count}. No benchmark result." if self.is_partial else f"Whole split: {count}."
 
     @property
+    def listed_alignment(self) -> str:
+        """Of the PA-MPJPE of single samples and sequences; the figures of some benchmarks have both variants."""
+        return OFFICIAL if self.protocol in LISTED_OFFICIAL else PROPER
+
+    @property
     def is_comparable(self) -> bool:
         """Whether the papers' rows mean the same thing: the whole split, a MANO hand, nothing suspicious."""
         return not self.is_partial and self.hand != "open" and not self.warnings
@@ -123,6 +128,7 @@ class EvaluationReport:
             "settings": self.settings,
             "partial_figures" if self.is_partial else "figures": [figure.record() for figure in self.figures],
             "papers": [row.record() for row in self.papers],
+            "listed_alignment": self.listed_alignment,
             "sequences": [asdict(sequence) for sequence in self.sequences],
             "worst": [asdict(sample) for sample in self.worst],
             "left_out": [{"key": key, "reason": reason} for key, reason in self.left_out],
@@ -147,6 +153,7 @@ class EvaluationReport:
     def markdown(self) -> str:
         """The content of `report.md`."""
         partial = "PARTIAL: " if self.is_partial else ""
+        listed = (f"PA-MPJPE ({'official' if self.protocol in LISTED_OFFICIAL else 'proper'})", "MPJPE root-relative")
         blocks = [
             f"# {partial}{self.subject} on {self.data_title}",
             f"**{self.status}**" if self.is_partial else self.status,
@@ -155,12 +162,8 @@ class EvaluationReport:
             *self._papers(),
             _section("Notes", [f"- {note}" for note in self.notes]),
             _section("How", [f"- {name}: {value}" for name, value in self.settings.items()]),
-            _table(
-                "Sequences, the worst first",
-                ("sequence", "samples", "PA-MPJPE", "MPJPE root-relative"),
-                [one.cells for one in self.sequences],
-            ),
-            _table("Worst samples", ("sample", "PA-MPJPE", "MPJPE root-relative", "picture"), [one.cells for one in self.worst]),
+            _table("Sequences, the worst first", ("sequence", "samples", *listed), [one.cells for one in self.sequences]),
+            _table("Worst samples", ("sample", *listed, "picture"), [one.cells for one in self.worst]),
             _table("Left out", ("sample", "reason"), list(self.left_out)),
             f"*{partial}occhand {occhand.__version__}, {self.protocol} protocol.*",
         ]

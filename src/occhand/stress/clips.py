@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from occhand.metrics.functional import pa_mpjpe
 from occhand.metrics.temporal import acceleration_error, jitter, track_switches
 from occhand.predictor import Predictor
+from occhand.stress.curves import rounded
 from occhand.stress.detections import SimulatedDetections, true_joints
 from occhand.stress.subjects import EstimatorSubject
 from occhand.stress.trial import NoiseModel
@@ -27,6 +28,7 @@ from occhand.video.smooth import SmoothConfig, mend_tracks
 from occhand.video.track import HandTracker
 
 CLIP_SEED = 11
+CLIP_TITLES: dict[ClipKind, str] = {"occluder": "An object in front", "crossing": "Two hands cross"}
 Version = Literal["raw", "smoothed"]
 SMOOTHING: dict[Version, SmoothConfig] = {"raw": SmoothConfig(span=None), "smoothed": SmoothConfig()}
 """Short gaps are bridged in both, so that both are measured over the same frames."""
@@ -92,7 +94,7 @@ class ClipScores:
         facts = {"name": self.name, "kind": self.kind, "frames": len(self.hidden), "seconds": self.seconds}
         counts = {"switches": self.switches, "found": round(self.found, 4), "bridged": self.bridged, "hidden": float(self.hidden.mean())}
         subjects = {
-            subject: {version: {name: _number(self.mean(subject, version, name)) for name in MOTION_MEASURES} for version in SMOOTHING}
+            subject: {version: {name: rounded(self.mean(subject, version, name)) for name in MOTION_MEASURES} for version in SMOOTHING}
             for subject in self.motions
         }
         return {**facts, **counts, "true_jitter": self.true_jitter, "subjects": subjects}
@@ -224,7 +226,3 @@ def verdict(clips: Sequence[ClipScores], subject: str) -> str:
         f"{np.nanmin(1 - smoothed / raw):.0%} or more) and changes PA-MPJPE by {np.nanmean(cost):+.2f} mm ({np.nanmax(cost):+.2f} at the "
         f"worst). Crossing hands kept their numbers in {kept} of {len(crossing)} clips."
     )
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(value, 4)

@@ -7,11 +7,9 @@ from html import escape
 import numpy as np
 
 from occhand.plot import Figure
-from occhand.stress.clips import MOTION_MEASURES, SMOOTHING, ClipScores, Version, verdict
+from occhand.stress.clips import CLIP_TITLES, MOTION_MEASURES, SMOOTHING, ClipScores, Version, verdict
 from occhand.stress.table import StressResult
 from occhand.synth.clips import CLIP_KINDS
-
-_TITLES = {"occluder": "An object in front", "crossing": "Two hands cross"}
 
 
 def clips_section(result: StressResult, charts: dict[str, Figure]) -> str:
@@ -38,7 +36,7 @@ def _motion_table(result: StressResult) -> str:
         for subject in clips[0].motions if clips else ():
             for version in SMOOTHING:
                 cells = "".join(_cell(clips, subject, version, measure) for measure in MOTION_MEASURES)
-                rows.append(f"<tr><td>{_TITLES[kind]}</td><td>{escape(subject)}</td><td>{version}</td>{cells}</tr>")
+                rows.append(f"<tr><td>{CLIP_TITLES[kind]}</td><td>{escape(subject)}</td><td>{version}</td>{cells}</tr>")
     return f'<div class="scroll"><table><tr><th>clips</th><th>hands of</th><th></th>{head}</tr>{"".join(rows)}</table></div>'
 
 

@@ -124,6 +124,11 @@ def running_median(
     return Curve(*np.array(points).T)
 
 
+def rounded(value: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return None if np.isnan(value) else round(float(value), 4)
+
+
 def _interval(draws: Float[np.ndarray, "draws"]) -> tuple[float, float]:
     low, high = np.percentile(draws, _INTERVAL)
     return float(low), float(high)

@@ -8,7 +8,7 @@ import numpy as np
 
 from occhand.plot import Figure
 from occhand.stress.charts import count_chart, family_chart, motion_chart, occlusion_chart
-from occhand.stress.clips import Version
+from occhand.stress.clips import CLIP_TITLES, Version
 from occhand.stress.curves import Curve
 from occhand.stress.families import FAMILIES
 from occhand.stress.scores import MEASURES
@@ -18,7 +18,6 @@ _MAIN, _FIT, _MEAN_POSE = "#1f5fbf", "#d9730d", "#7b818c"
 _VISIBLE, _HIDDEN = "#0e8f7e", "#c43d3d"
 _OCCLUDERS = {"object": "#1f5fbf", "sleeve": "#7a4fb5", "second hand": "#c43d3d", "picture border": "#d9730d", "nothing": "#0e8f7e"}
 _SHARES = {"f15": "#7a4fb5", "f5": "#1f5fbf", "pck_2d": "#0e8f7e"}
-_CLIPS = {"occluder": "An object passes in front", "crossing": "Two hands cross"}
 _VERSIONS: dict[Version, str] = {"raw": "#d9730d", "smoothed": "#1f5fbf"}
 _HEADLINE_SIZE = (1124.0, 400.0)
 
@@ -38,7 +37,7 @@ def draw_figures(report: Report) -> dict[str, Figure]:
         levels = [level for level, _, _ in next(iter(by_subject.values()))]
         rows = {subject: ([measures["pa_mpjpe"] for _, _, measures in row], colours[subject]) for subject, row in by_subject.items()}
         charts[f"family_{name}"] = family_chart(FAMILIES[name], levels, rows, mean_pose)
-    for kind, title in _CLIPS.items():
+    for kind, title in CLIP_TITLES.items():
         first = next((clip for clip in result.clips if clip.kind == kind), None)
         if first is not None and first.has_motion(result.name):
             charts[f"motion_{kind}"] = motion_chart(f"{title}: {result.name}", first, result.name, _VERSIONS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from occhand.metrics.figures import other_hand_note
 from occhand.stress.clips import SMOOTHING
 from occhand.stress.detections import CARRIED_NOISE, MISSED_HIDDEN
 from occhand.stress.scores import MEASURES
@@ -11,7 +12,15 @@ from occhand.stress.table import StressResult
 from occhand.stress.trial import NoiseModel
 
 
-def honest_notes(result: StressResult, noise: NoiseModel, draws: int, sees_image: bool, can_be_perturbed: bool) -> list[str]:
+def honest_notes(
+    result: StressResult,
+    noise: NoiseModel,
+    draws: int,
+    sees_image: bool,
+    can_be_perturbed: bool,
+    own_hand: str | None = None,
+    data_hand: str | None = None,
+) -> list[str]:
     """Whole sentences, the weightiest first.
 
     Args:
@@ -20,6 +29,8 @@ def honest_notes(result: StressResult, noise: NoiseModel, draws: int, sees_image
         draws: Of the bootstrap.
         sees_image: Whether the subject under test looks at the picture.
         can_be_perturbed: Whether it could be asked about changed pictures.
+        own_hand: Hand model of the subject, where it is known.
+        data_hand: Hand model of the true vertices, where it is known.
     """
     notes = [
         f"Assumed, not measured: every estimator that takes 2D joints is given the annotated ones plus normal noise of {noise.visible:.0%} "
@@ -62,6 +73,9 @@ def honest_notes(result: StressResult, noise: NoiseModel, draws: int, sees_image
             f"gaps of up to {SMOOTHING['raw'].bridge:g} s bridged. A real detector errs in other ways, and more."
         )
     base = result.base[result.name]
+    has_meshes = not np.isnan(base.column("pa_mpvpe")).all()
+    if has_meshes and own_hand is not None and data_hand is not None and own_hand != data_hand:
+        notes.insert(0, other_hand_note(own_hand, data_hand))
     missing = [measure.title for name, measure in MEASURES.items() if np.isnan(base.column(name)).all()]
     if missing:
         notes.append(f"Not available here: {', '.join(missing)}.")

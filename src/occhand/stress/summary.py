@@ -9,7 +9,7 @@ import numpy as np
 
 import occhand
 from occhand.stress.clips import clips_record
-from occhand.stress.curves import Curve, Summary, bin_members, running_median, summarize
+from occhand.stress.curves import Curve, Summary, bin_members, rounded, running_median, summarize
 from occhand.stress.families import FAMILIES
 from occhand.stress.scores import MEASURES
 from occhand.stress.table import StressResult, Table
@@ -77,8 +77,8 @@ class Report:
             "clips": clips_record(result.clips) if result.clips else None,
             "flip_difference_mm": {subject: summary.record() for subject, summary in self.flips.items()},
             "hands": [
-                {"key": key, "occlusion": _number(ratio), "occluder": occluder or None}
-                | {subject: {name: _number(table.scores[name][row]) for name in MEASURES} for subject, table in result.base.items()}
+                {"key": key, "occlusion": rounded(ratio), "occluder": occluder or None}
+                | {subject: {name: rounded(table.scores[name][row]) for name in MEASURES} for subject, table in result.base.items()}
                 for row, (key, ratio, occluder) in enumerate(zip(base.keys, base.ratios, base.occluders, strict=True))
             ],
         }
@@ -135,7 +135,3 @@ def _stratum_record(stratum: Stratum) -> dict[str, Any]:
 def _median(ratios: np.ndarray) -> float | None:
     known = ratios[~np.isnan(ratios)]
     return float(np.median(known)) if len(known) else None
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)

@@ -64,7 +64,7 @@ def write_synth(
         ValueError: Nothing to write, or numbers out of range.
         DataError: The folder holds other data, or cannot be written; the disk is full; a worker died. Finished shards are kept.
     """
-    if len(dataset) < 1 or workers < 1 or shard_samples < 1 or not 1 <= (jpeg_quality or 1) <= 95:
+    if len(dataset) < 1 or workers < 1 or shard_samples < 1 or not (jpeg_quality is None or 1 <= jpeg_quality <= 95):
         raise ValueError("Expected at least one sample, one worker and one sample per shard, and a JPEG quality from 1 to 95.")
     out = Path(out)
     with _clear_errors(out):
