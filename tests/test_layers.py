@@ -74,7 +74,7 @@ def test_import_brings_in_nothing_optional_and_prints_nothing():
         "import sys\n"
         "from occhand import *\n"
         "optional = {'mediapipe', 'cv2', 'skimage', 'embreex', 'OpenGL', 'matplotlib', 'lightning_fabric'}\n"
-        "optional |= {'onnx', 'onnxscript', 'onnxruntime', 'openvino', 'nncf'}\n"
+        "optional |= {'onnx', 'onnxscript', 'onnxruntime', 'openvino', 'nncf', 'gradio', 'av', 'pyarrow', 'tensorboard'}\n"
         "print(sorted((optional | {'numba', 'scipy'}) & set(sys.modules)), end='')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

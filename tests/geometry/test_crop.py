@@ -1,6 +1,7 @@
 """Boxes and crops against the released pre-processing (OpenCV 5, exact bilinear)."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from occhand.geometry.crop import crop_image, crop_matrix, joints_bbox, square_b
 from tests.golden.networks import golden_recipe
 from tests.golden.networks.compare import excess
 
-GOLDEN = np.load("tests/golden/networks/preprocess_cv5.npz")
+GOLDEN = np.load(Path(golden_recipe.HERE, "preprocess_cv5.npz"))
 XYWH = torch.tensor(golden_recipe.test_bboxes(), dtype=torch.float64)
 BOXES = torch.cat([XYWH[:, :2], XYWH[:, :2] + XYWH[:, 2:]], dim=1)
 

@@ -1,5 +1,7 @@
 """The hand layer against the released layer's outputs, and its own properties."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
 @pytest.mark.parametrize(("net", "flat_hand_mean"), [("handoccnet", False), ("handgcat", True)])
 def test_agrees_with_the_released_layer(net, flat_hand_mean, golden_parameters):
-    golden = np.load(f"tests/golden/networks/{net}.npz")
+    golden = np.load(Path(golden_recipe.HERE, f"{net}.npz"))
     pose, betas = (torch.from_numpy(a).float() for a in golden_recipe.mano_inputs())
     layer = HandLayer(golden_parameters)
     posed = layer(layer.rotations_from_axis_angle(pose, flat_hand_mean), betas)

@@ -1,6 +1,7 @@
 """Every number that the released evaluation scripts gave for the 15 made-up predictions."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from occhand.metrics.functional import f_score
 from occhand.metrics.protocols import dexycb, ho3d_joints, mesh_scores
 from tests.golden.metrics import compare, recipe
 
-EXPECTED = "tests/golden/metrics/expected.json"
+EXPECTED = Path(recipe.__file__).with_name("expected.json")
 NATIVE_BONE = (0, 4)
 """The recipe's joints stand in HO-3D's order."""
 
@@ -58,15 +59,13 @@ def test_every_golden_number(tmp_path, capsys):
     candidate = {name: scores(*map(torch.from_numpy, case), *truth) for name, case in cases.items()}
     (tmp_path / "candidate.json").write_text(json.dumps(candidate))
     assert compare.main(EXPECTED, str(tmp_path / "candidate.json")) == 0, capsys.readouterr().out
-    with open(EXPECTED) as file:
-        wanted = json.load(file)["cases"]
+    wanted = json.loads(EXPECTED.read_text())["cases"]
     count = sum(1 for case in wanted.values() for group in ("ho3d", "dexycb", "handoccnet") for _ in compare.flat(case[group]))
     assert capsys.readouterr().out.strip() == f"{count - len(compare.SKIP)} numbers compared, 0 differ"
 
 
 def test_the_comparison_can_fail(tmp_path):
-    with open(EXPECTED) as file:
-        candidate = json.load(file)["cases"]
+    candidate = json.loads(EXPECTED.read_text())["cases"]
     candidate["noise_5mm"]["ho3d"]["f5"] += 1e-5
     (tmp_path / "candidate.json").write_text(json.dumps(candidate))
     assert compare.main(EXPECTED, str(tmp_path / "candidate.json")) == 1

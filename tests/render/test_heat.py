@@ -24,10 +24,16 @@ def test_the_hot_place_is_over_its_place_in_the_crop():
 
 
 def test_a_sheet_holds_the_crop_and_all_maps():
-    crop = np.full((64, 64, 3), 200, np.uint8)
-    one = draw_maps(crop, {"a": np.eye(4)})
-    five = draw_maps(crop, {name: np.eye(4) for name in "abcd"} | {"long": np.ones((2, 9))})
-    assert five.shape[0] > one.shape[0]
+    crop = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+    maps = {name: np.eye(4) for name in "abcd"} | {"long": np.eye(2, 9)}
+    sheet = draw_maps(crop, maps)
+    gap, cell = 3, 256
+    assert sheet.shape == (2 * cell + 3 * gap, 4 * cell + 5 * gap, 3)
+    tiles = [sheet[y : y + cell, x : x + cell][40:] for y in (3, 262) for x in (3, 262, 521, 780)]  # below the label
+    assert (tiles[0] == crop[40:]).all()
+    for tile in tiles[1:5]:
+        assert (tile == draw_heat(crop, np.eye(4))[40:]).all()
+    assert len(np.unique(tiles[5].reshape(-1, 3), axis=0)) > 2
 
 
 def test_attention_to_places_lies_over_the_crop():

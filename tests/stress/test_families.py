@@ -4,9 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from occhand.stress.families import FAMILIES
 from occhand.stress.trial import NoiseModel, Trial, main_occluder, skeleton_mask
+from tests.stress.conftest import make_sample
 
 HIDING = [name for name, family in FAMILIES.items() if family.hides]
 
@@ -51,11 +53,18 @@ def test_the_eraser_and_the_border_hide_the_share_they_are_told(trials):
             assert left / seen == pytest.approx(0.6, abs=0.06), name
 
 
-def test_covered_fingers_are_hidden_and_the_others_are_not(trials):
-    for trial in trials[:1]:
-        hidden = FAMILIES["fingers"].perturb(trial, 1.0, 0).is_hidden & ~trial.is_hidden
-        fingers = np.flatnonzero(hidden[1:].reshape(5, 4).all(axis=1))
-        assert len(fingers) >= 1
+def test_covered_fingers_are_hidden_and_the_others_are_not(hand):
+    """Of a flat hand before the camera, where no finger lies behind another."""
+    flat = hand(torch.eye(3).expand(16, 3, 3), torch.zeros(10))
+    beside_each_other = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+    sample = make_sample(hand, 0, *(points.double().numpy() @ beside_each_other.T for points in (flat.vertices, flat.joints)))
+    trial, chosen = Trial.of(sample, NoiseModel()), set()
+    for count in FAMILIES["fingers"].levels:
+        for seed in range(6):
+            hidden = FAMILIES["fingers"].perturb(trial, count, seed).is_hidden[1:].reshape(5, 4).sum(axis=1)
+            assert sorted(hidden) == [0] * (5 - int(count)) + [4] * int(count)
+            chosen |= set(np.flatnonzero(hidden))
+    assert len(chosen) == 5
 
 
 def test_hidden_joints_get_the_larger_noise(samples):
