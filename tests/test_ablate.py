@@ -38,6 +38,14 @@ def test_a_table_is_trained_written_and_not_trained_twice(tmp_path, monkeypatch)
         ablate("tiny", str(data / "open-train"), tmp_path / "out", replace(BUDGET, epochs=2.0))
 
 
+def test_less_data_than_the_budget_is_refused(tmp_path):
+    write_data(tmp_path / "open-val", 4, first=100)
+    data = write_data(tmp_path / "open-train")
+    with pytest.raises(ValueError, match="hold 16 hands to train on and 2 to validate on, the budget asks for 500 and 2"):
+        ablate("handoccnet-1", str(data), tmp_path / "out", replace(BUDGET, samples=500))
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_papers_figure_stands_beside_the_whole_network_alone():
     known = {(row, preset) for table in TABLES.values() for row, preset in table.rows.items() if RowResult(row, preset, (1.0,)).paper_mm}
     assert {preset for _, preset in known} == {"handoccnet", "handgcat"}

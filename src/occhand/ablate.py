@@ -20,7 +20,7 @@ from occhand.metrics.papers import paper_rows
 from occhand.recipes import RECIPES, Recipe, ReleasedLoss
 from occhand.run_folder import LOG
 from occhand.train import train
-from occhand.training_data import RunOptions
+from occhand.training_data import RunOptions, open_training, open_validation
 
 REPORT = "ablation"
 _T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
@@ -139,13 +139,14 @@ def ablate(
         progress: Told of each run before it starts.
 
     Raises:
-        ValueError: Unknown table, or a budget of nothing; else as `train`.
+        ValueError: Unknown table, a budget of nothing, or of more than the data hold; else as `train`.
     """
     if table not in TABLES:
         near = difflib.get_close_matches(table, TABLES, n=3, cutoff=0.4) or list(TABLES)
         raise ValueError(f"Unknown table {table!r}; near: {', '.join(near)}.")
     if min(budget.samples, budget.seeds, budget.batch, budget.val_samples) < 1 or budget.epochs <= 0:
         raise ValueError("A budget needs at least one sample, one seed, a batch of one, one sample to validate on, and a part of an epoch.")
+    _check_data(next(iter(TABLES[table].rows.values())), data, budget)
     results = []
     for row, preset in TABLES[table].rows.items():
         errors = []
@@ -166,12 +167,25 @@ def row_recipe(preset: str, budget: Budget) -> Recipe:
 
 def _train_row(preset: str, data: str, out: Path, budget: Budget, seed: int) -> float:
     """The last validation error of a run, mm; a finished one is not run again, one of another budget or other data is refused."""
-    options = RunOptions(
-        seed=seed, samples=budget.samples, val_samples=budget.val_samples, workers=budget.workers, validate_every=1_000_000
-    )
-    train(row_recipe(preset, budget), data, out, options, resume=True)
+    train(row_recipe(preset, budget), data, out, _options(budget, seed), resume=True)
     lines = [json.loads(line) for line in (out / LOG).read_text().splitlines()]
     return float([line["val/pa_mpjpe_mm"] for line in lines if "val/pa_mpjpe_mm" in line][-1])
+
+
+def _options(budget: Budget, seed: int = 0) -> RunOptions:
+    return RunOptions(seed=seed, samples=budget.samples, val_samples=budget.val_samples, workers=budget.workers, validate_every=1_000_000)
+
+
+def _check_data(preset: str, data: str, budget: Budget) -> None:
+    """A run takes what there is; a table says what its rows took."""
+    recipe, options = row_recipe(preset, budget), _options(budget)
+    held_out = open_validation(recipe, data, options)
+    found = len(open_training(recipe, data, options)), 0 if held_out is None else len(held_out)
+    if found != (budget.samples, budget.val_samples):
+        raise ValueError(
+            f"The data hold {found[0]} hands to train on and {found[1]} to validate on, the budget asks for {budget.samples} and "
+            f"{budget.val_samples}. Write more with 'occhand synth', or ask for as many (--samples, --val-samples)."
+        )
 
 
 def _write(table: str, data: str, out: Path, budget: Budget, results: list[RowResult]) -> None:
