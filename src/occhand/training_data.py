@@ -59,7 +59,7 @@ class RunOptions:
         if min(self.accumulate, samples, self.log_every, self.checkpoint_every, self.validate_every) < 1:
             raise ValueError("accumulate, samples, log_every, checkpoint_every and validate_every are counts of at least 1.")
         if min(self.val_samples, self.workers, self.seed) < 0:
-            raise ValueError("val_samples, workers and seed are at least 0.")
+            raise ValueError("val_samples, workers and seed are counts of at least 0.")
 
 
 class HeldOut:
