@@ -293,17 +293,17 @@ def test_a_snapshot_that_is_none_is_refused(run, tmp_path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_synthetic_hands_are_written_and_handed_to_stress(run, tmp_path, monkeypatch):
+def test_synthetic_hands_are_written_and_measured(run, tmp_path):
     code, out, _ = run("synth", "--out", tmp_path / "hands", "--n", 6, "--size", 64)
     assert code == 0
     assert "6 samples" in out
     assert (tmp_path / "hands" / "contact.png").is_file()
-    measured = []
-    monkeypatch.setattr("occhand.cli.score.run_stress", lambda subject, samples, *_, **__: measured.extend(samples))
-    code, out, _ = run("stress", "--data", tmp_path / "hands", "--limit", 4, "--clips", 0, "--out", tmp_path / "report")
+    code, out, _ = run("stress", "--data", tmp_path / "hands", "--limit", 4, "--clips", 1, "--frames", 10, "--out", tmp_path / "report")
     assert code == 0
-    assert "over 4 hands and 0 clips" in out
-    assert [sample.image.shape for sample in measured] == [(64, 64, 3)] * 4
+    assert "over 4 hands and 2 clips" in out
+    report = json.loads((tmp_path / "report" / "stress.json").read_text())
+    assert "synthetic" in json.dumps(report)
+    assert (tmp_path / "report" / "stress.html").is_file()
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,7 @@ def load_estimator(
         return FitEstimator(layer or load_hand("open"))
     load = partial(_load_network, hand=layer, runtime=runtime, precision=precision)
 
-    def networks(
-        name: str, joints_model: ReadyNetwork | None = None, joints_plain: HandOccNet | HandGCAT | None = None
-    ) -> NetworkEstimator:
+    def networks(name: str, joints_model: ReadyNetwork | None = None, joints_plain: Plain | None = None) -> NetworkEstimator:
         model, plain = load(name)
         if joints_model is not None and (family_of(joints_model.config), family_of(model.config)) != ("handoccnet", "handgcat"):
             raise ValueError(

@@ -54,9 +54,9 @@ def browser():
 class Visitor:
     """A browser of its own on the page; remembers requests to other hosts, and errors of the page's code."""
 
-    def __init__(self, browser, address: str) -> None:
+    def __init__(self, browser, address: str, width: int, height: int) -> None:
         self.address, self.elsewhere, self.errors = address, [], []
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+        self.context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
         self.context.route("**/*", self._let_through)
         self.page = self.context.new_page()
         self.page.set_default_timeout(30_000)
@@ -90,8 +90,8 @@ def visit(browser, address):
     """Opens the page for one more visitor."""
     visitors = []
 
-    def open_page() -> Visitor:
-        visitors.append(Visitor(browser, address))
+    def open_page(width: int = 1280, height: int = 900) -> Visitor:
+        visitors.append(Visitor(browser, address, width, height))
         return visitors[-1]
 
     yield open_page

@@ -112,8 +112,8 @@ def test_joints_inside_a_box() -> None:
 
 @pytest.mark.parametrize("blind", [False, True])
 def test_copies_of_the_networks_share_the_work_and_find_the_same(blind: bool) -> None:
-    alone, shared = (_hands([RIGHT, LEFT], (1.0,), blind, copies).detect(MAP) for copies in (1, 3))
-    assert len(alone) == (1 if blind else 2)  # the search of one tile gives one hand
+    alone, shared = (_hands([RIGHT, LEFT], blind=blind, copies=copies).detect(MAP) for copies in (1, 3))
+    assert len(alone) == 2
     for one, other in zip(alone, shared, strict=True):
         assert one.keypoints is not None
         assert other.keypoints is not None

@@ -81,7 +81,7 @@ def test_batch_dimensions(seen: SeenHands) -> None:
 
 
 def test_gradients_agree_with_finite_differences(seen: SeenHands) -> None:
-    joints, points, K = (tensor[:1].double() for tensor in (root_relative(seen), noisy(seen), seen.K))
+    joints, points, K = (tensor[:2].double() for tensor in (root_relative(seen), noisy(seen), seen.K))
     assert torch.autograd.gradcheck(
         lambda j, p: solve_translation(j, p, K), (joints.requires_grad_(), points.requires_grad_()), eps=1e-6, atol=1e-6
     )
