@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from occhand.fit.kinematics import HandState, JointChain
+from occhand.geometry.camera import look_at
 from occhand.hand.prior import PosePrior
 
 _VIEWS = 128
@@ -61,8 +62,8 @@ def find_starts(
 
     # A virtual camera that looks at the hand makes orthography a good approximation.
     w = (weights / weights.sum(-1, keepdim=True))[..., None]
-    virtual = _look_along((w * rays).sum(1))
-    seen = torch.cat([rays, torch.ones_like(rays[..., :1])], dim=-1) @ virtual.mT
+    to_camera = look_at((w * rays).sum(1), identity.expand(B, 3, 3))
+    seen = torch.cat([rays, torch.ones_like(rays[..., :1])], dim=-1) @ to_camera
     q = seen[..., :2] / seen[..., 2:]
     q_mean = (w * q).sum(1, keepdim=True)
     P_mean = (w[:, None] * rest).sum(2, keepdim=True)  # B T 1 3
@@ -89,21 +90,13 @@ def find_starts(
     depth = (spread / torch.hypot(even, odd))[..., None]
     centre = torch.cat([q_mean.expand(B, count, 2), torch.ones_like(depth)], dim=-1) * depth
     wrist = centre - (rotation @ P_mean[hand, pose, 0][..., None]).squeeze(-1)
-    to_camera = virtual.mT[:, None]
+    to_camera = to_camera[:, None]
     return HandState(
         (to_camera @ rotation).flatten(0, 1),
         (to_camera @ wrist[..., None]).squeeze(-1).flatten(0, 1),
         angles[pose].flatten(0, 1),
         rays.new_zeros(B * count, 10),
     )
-
-
-def _look_along(ray: Float[Tensor, "B 2"]) -> Float[Tensor, "B 3 3"]:
-    """Rotation from the camera to one whose z axis is the ray (x, y, 1)."""
-    forward = normalize(torch.cat([ray, torch.ones_like(ray[:, :1])], dim=-1), dim=-1)
-    down = forward.new_tensor([0.0, 1.0, 0.0]).expand_as(forward)
-    right = normalize(torch.linalg.cross(down, forward), dim=-1)
-    return torch.stack([right, torch.linalg.cross(forward, right), forward], dim=-2)
 
 
 def _pick_apart(score: Float[Tensor, "B views"], directions: Float[Tensor, "views 3"], count: int) -> Int[Tensor, "B count"]:

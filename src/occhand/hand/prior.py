@@ -142,18 +142,9 @@ class PosePrior:
         return torch.linalg.cholesky(self.covariance)
 
     @cached_property
-    def _whitener(self) -> Float[Tensor, "active active"]:
-        identity = torch.eye(len(self.mean), dtype=self.mean.dtype, device=self.mean.device)
-        return torch.linalg.solve_triangular(self._cholesky, identity, upper=False)
-
-    @cached_property
     def precision(self) -> Float[Tensor, "active active"]:
         """The covariance's inverse."""
         return torch.cholesky_inverse(self._cholesky)
-
-    def whiten(self, active: Float[Tensor, "*batch active"]) -> Float[Tensor, "*batch active"]:
-        """Standard normal coordinates; half their squared length is the negative log density up to a constant."""
-        return (active - self.mean) @ self._whitener.mT
 
     def clamp(self, active: Float[Tensor, "*batch active"]) -> Float[Tensor, "*batch active"]:
         """The nearest angles within the joints' limits."""

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, scaled_dot_product_attention
+from torch.nn.functional import conv1d
 
-from occhand.models.attention import PositionEmbedding, split_heads
+from occhand.models.attention import PositionEmbedding
 from occhand.models.config import HandGCATConfig
 from occhand.models.handgcat import CATBlock, ChannelTransformer
 from occhand.models.handoccnet import FIT, SET, FITBlock, SETBlock, as_map, pixels
@@ -71,8 +71,7 @@ class FusedFITBlock(nn.Module):
 
     def __init__(self, block: FITBlock) -> None:
         super().__init__()
-        self.heads = block.attention.heads
-        self.residual = block.residual
+        self.attention, self.residual = block.attention, block.residual
         projections: list[Projection] = [_query(block)]
         if self.residual == "q_sig":
             projections.append((block.encode_gate_query, block.query_position))
@@ -90,7 +89,7 @@ class FusedFITBlock(nn.Module):
         """What the query pixels receive; `key_total` is the sum of the key map's pixels."""
         projected = self.queries(query)
         gate = None if self.gate is None else self.gate(query, key_total)
-        h = _attend(projected[0], key, value, self.heads, gate)
+        h = self.attention(projected[0], key, value, gate)
         if self.residual != "none":
             h = h + projected[-1]
         return h + self.mlp(self.norm(h))
@@ -164,7 +163,7 @@ class FusedSETBlock(nn.Module):
 
     def __init__(self, block: SETBlock) -> None:
         super().__init__()
-        self.heads, self.residual = block.attention.heads, block.residual
+        self.attention, self.residual = block.attention, block.residual
         self.norm, self.mlp = block.norm, block.mlp
 
     def forward(
@@ -175,14 +174,8 @@ class FusedSETBlock(nn.Module):
         value: Float[Tensor, "B pixels C"],
     ) -> Float[Tensor, "B pixels C"]:
         """The tokens `x`, enhanced by those that key and value come from."""
-        h = (x if self.residual == "input" else query) + _attend(query, key, value, self.heads)
+        h = (x if self.residual == "input" else query) + self.attention(query, key, value)
         return h + self.mlp(self.norm(h))
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int, gate: Tensor | None = None) -> Tensor:
-    q, k, v = (split_heads(tokens, heads) for tokens in (query, key, value))
-    received = scaled_dot_product_attention(q, k, v)
-    return (received if gate is None else gate * received).transpose(1, 2).flatten(2)
 
 
 class ChannelProjections(nn.Module):
@@ -218,7 +211,7 @@ class FusedChannelTransformer(nn.Module):
         super().__init__()
         self.query = ChannelProjections([(plain.encode_query, plain.query_position)])
         self.key_and_value = ChannelProjections([(plain.encode_key, plain.key_position), (plain.encode_value, None)])
-        self.heads, self.residual, self.mlp_form = plain.attention.heads, plain.residual, plain.mlp_form
+        self.attention, self.residual, self.mlp_form = plain.attention, plain.residual, plain.mlp_form
         self.mlp = plain.mlp
         if self.mlp_form == "norm_residual":
             self.norm = plain.norm
@@ -228,7 +221,7 @@ class FusedChannelTransformer(nn.Module):
         tokens = query.flatten(2)
         (q,) = self.query(tokens)
         k, v = self.key_and_value(key.flatten(2))
-        h = (tokens if self.residual == "input" else q) + _attend(q, k, v, self.heads)
+        h = (tokens if self.residual == "input" else q) + self.attention(q, k, v)
         updated = h + self.mlp(self.norm(h)) if self.mlp_form == "norm_residual" else self.mlp(h)
         return updated.unflatten(2, query.shape[-2:])
 
