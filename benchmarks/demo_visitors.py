@@ -13,15 +13,14 @@ import asyncio
 import base64
 import json
 import multiprocessing
-import re
 import secrets
 import time
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+from machine import memory_mb
 
 CHOICE = ("model", "refine", "hand")
 """Names of what a visitor may choose; the crowd leaves all as the page offers them first."""
@@ -34,13 +33,6 @@ def run_page(connection: Connection) -> None:
     with serve(Shelf()) as address:
         connection.send(address)
         connection.recv()
-
-
-def memory_mb(process: int) -> tuple[float, float]:
-    """Now and at its peak, resident."""
-    status = Path(f"/proc/{process}/status").read_text()
-    now, peak = (int(re.search(rf"{name}:\s+(\d+)", status)[1]) / 1024 for name in ("VmRSS", "VmHWM"))  # type: ignore[index]
-    return now, peak
 
 
 class Visitor:

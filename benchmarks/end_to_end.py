@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import processor_seconds
 
 from occhand.detect.mediapipe import MediaPipeHands
 from occhand.predictor import Predictor
@@ -41,12 +42,6 @@ def milliseconds(call: Callable[[], object]) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def processor_seconds() -> float:
-    """That all programs have used."""
-    user, nice, system = Path("/proc/stat").read_text().split()[1:4]
-    return (int(user) + int(nice) + int(system)) / 100
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="handgcat-open-s")
@@ -66,7 +61,7 @@ def main() -> None:
 
     pictures = [picture for picture in frames(options.frames) if quick.glance(picture)]
     camera = predictor.camera(pictures[0])
-    used, own, start = processor_seconds(), time.process_time(), time.perf_counter()
+    before, start = processor_seconds(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for picture in [pictures[0], *pictures]:
             hands = quick.glance(picture)[:1]
@@ -82,8 +77,8 @@ def main() -> None:
             note("crop, network, fit", lambda: predictor.reconstruct([picture], hands, camera))  # noqa: B023
             note("files: .glb and .obj", lambda: [mesh.save(Path(folder, f"hand.{kind}")) for kind in ("glb", "obj")])  # noqa: B023
             note("overlay", lambda: mesh.draw(picture))  # noqa: B023
-    elapsed = time.perf_counter() - start
-    busy = max(0.0, processor_seconds() - used - (time.process_time() - own)) / elapsed
+    own, everyone = processor_seconds() - before
+    busy = max(0.0, everyone - own) / (time.perf_counter() - start)
     medians = {stage: float(np.median(values[1:])) for stage, values in times.items()}
     medians["followed"] = medians["follow"] + medians["crop, network, fit"]
     for stage, ms in medians.items():

@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import random
-import re
 import tempfile
 import time
 from multiprocessing.process import BaseProcess
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import memory_mb, processor_seconds
 
 from occhand.synth.clips import Clip
 from occhand.video.encode import VideoWriter
@@ -53,33 +52,14 @@ def process_film(film: Path, out: Path, model: str, log: Path) -> None:
     with log.open("w") as lines:
 
         def note(stage: str, done: int, **more: Any) -> None:
-            now = {
-                "stage": stage,
-                "done": done,
-                "seconds": time.perf_counter() - start,
-                "rss_mb": memory_mb("VmRSS"),
-                "peak_mb": memory_mb("VmHWM"),
-            }
+            rss, peak = memory_mb()
+            now = {"stage": stage, "done": done, "seconds": time.perf_counter() - start, "rss_mb": rss, "peak_mb": peak}
             print(json.dumps(now | more), file=lines, flush=True)
 
         start, before = time.perf_counter(), processor_seconds()
         process_video(predictor, open_video(film), out, model, None, lambda stage, done, _: None if done % _EVERY else note(stage, done))
         own, everyone = processor_seconds() - before
         note("end", 0, own_s=own, others_s=everyone - own)
-
-
-def processor_seconds() -> np.ndarray:
-    """Used by this process, and by all."""
-    own = os.times()
-    ticks = [int(value) for value in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
-    busy = sum(ticks[k] for k in (0, 1, 2, 5, 6))  # user, nice, system, interrupts
-    return np.array([own.user + own.system, busy / os.sysconf("SC_CLK_TCK")])
-
-
-def memory_mb(name: str) -> float:
-    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
 
 
 def start(*task: Any) -> BaseProcess:
