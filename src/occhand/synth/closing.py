@@ -160,7 +160,10 @@ def _place_digit(hand, angles, first, placed):
 @njit(cache=True, error_model="numpy")
 @no_type_check
 def _place(hand, angles, R, t, placed):
-    placed.R[0], placed.t[0] = R, t
+    for i in range(3):  # by single numbers: what numba makes of arrays set into arrays takes it long to compile
+        placed.t[0, i] = t[i]
+        for k in range(3):
+            placed.R[0, i, k] = R[i, k]
     for first in range(1, 16, 3):
         _place_digit(hand, angles, first, placed)
 
@@ -340,8 +343,10 @@ def _reach(hand, first):
     reach = np.zeros((3, 3))
     for s in range(3):
         for k in range(s + 1):
-            away = hand.balls[first + s, :3] - hand.joints[first + k]
-            reach[s, k] = sqrt((away * away).sum()) + hand.balls[first + s, 3]
+            squared = 0.0
+            for axis in range(3):
+                squared += (hand.balls[first + s, axis] - hand.joints[first + k, axis]) ** 2
+            reach[s, k] = sqrt(squared) + hand.balls[first + s, 3]
         if s < 2:
             reach[s, s + 1] = _BLEND_MARGIN
     return reach

@@ -132,12 +132,17 @@ def _bounding_balls(points, starts):
     """About the middle of each segment's box."""
     balls = np.empty((16, 4))
     for segment in range(16):
-        own = points[starts[segment] : starts[segment + 1]]
-        furthest = 0.0
+        first, last, furthest = starts[segment], starts[segment + 1], 0.0
         for k in range(3):
-            balls[segment, k] = (own[:, k].min() + own[:, k].max()) / 2
-        for point in own:
-            furthest = max(furthest, ((point - balls[segment, :3]) ** 2).sum())
+            low, high = np.inf, -np.inf
+            for point in range(first, last):
+                low, high = min(low, points[point, k]), max(high, points[point, k])
+            balls[segment, k] = (low + high) / 2
+        for point in range(first, last):
+            squared = 0.0
+            for k in range(3):
+                squared += (points[point, k] - balls[segment, k]) ** 2
+            furthest = max(furthest, squared)
         balls[segment, 3] = np.sqrt(furthest)
     return balls
 

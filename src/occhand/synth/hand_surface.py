@@ -175,8 +175,7 @@ def _mix_rows(sources, weights, values):
 @njit(cache=True, error_model="numpy")
 @no_type_check
 def _pose(rotations, betas, template, blend_directions, rest, skin_weights, parents):
-    world, placed = np.empty((16, 3, 3)), np.empty((16, 3))
-    world[0], placed[0] = rotations[0], rest[0]
+    world, placed = rotations.copy(), rest.copy()  # the root's stay
     for joint in range(1, 16):
         parent = parents[joint]
         for a in range(3):

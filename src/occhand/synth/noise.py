@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 @no_type_check
 def hash3(x, y, z, seed):
     """A uniform number in 0..1 for a point of the integer grid."""
