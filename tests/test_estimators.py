@@ -1,6 +1,7 @@
 """Networks as estimators: crops, mirrors, where the 2D joints come from, refinement, maps. Their weights are random here."""
 
 import zlib
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from occhand import Predictor, create_model, load_hand
 from occhand.detect import DetectedHand, Keypoints2D
-from occhand.estimators import DefaultEstimator, FitEstimator, HandView, NetworkEstimator
+from occhand.estimators import DefaultEstimator, FitEstimator, HandView, NetworkEstimator, network
 from occhand.estimators.network import trust_seen
 from occhand.models.checkpoint import save_checkpoint
 from occhand.models.orientation import in_camera_axes
@@ -188,6 +189,27 @@ def test_given_joints_place_an_unrefined_hand_by_their_weights(files, example_im
     same = DetectedHand(example_hand.bbox_xyxy, "right", 1.0, Keypoints2D(far, example_hand.keypoints.weights, "file"))
     (again,) = Predictor.from_pretrained(files["handgcat-open-s"], refine=False)(example_image, keypoints=[same], K=K)
     np.testing.assert_array_equal(again.joints, hand.joints)
+
+
+def test_joints_that_the_network_holds_for_hidden_place_a_hand_less(networks, example_image, example_hand, monkeypatch):
+    estimator, used = NetworkEstimator(networks["handgcat-open-s"], refine=False), []
+    solve = network.solve_translation
+    monkeypatch.setattr(network, "solve_translation", lambda *args: used.append(args[-1]) or solve(*args))
+    visibility = estimator([view(example_image, example_hand)]).joint_visibility
+    given = torch.from_numpy(example_hand.keypoints.weights).float()[None]
+    torch.testing.assert_close(used[0], trust_seen(given, visibility))
+
+
+def test_an_identity_is_of_weights_hand_and_refinement(networks):
+    model = networks["handgcat-open-s"]
+    other_weights, other_hand = deepcopy(model), deepcopy(model)
+    next(other_weights.parameters()).data[0] += 1e-3
+    other_hand.hand.v_template[0] += 1e-3
+    identities = [NetworkEstimator(each).identity() for each in (model, other_weights, other_hand)]
+    identities += [NetworkEstimator(model, refine=refine).identity() for refine in (True, False)]
+    identities.append(NetworkEstimator(model, joints_model=networks["handoccnet-open-s"]).identity())
+    assert len(set(identities)) == len(identities)
+    assert NetworkEstimator(deepcopy(model)).identity() == identities[0]
 
 
 def test_hidden_joints_count_a_ninth():

@@ -41,10 +41,12 @@ def test_bilevel(tmp_path: Path) -> None:
 def test_transparency_over_white(tmp_path: Path) -> None:
     alpha = np.full((*RAMP.shape, 1), 255, dtype=np.uint8)
     alpha[:, 8:] = 0
+    alpha[:, 12:] = 102
     Image.fromarray(np.concatenate([COLOUR, alpha], axis=2)).save(tmp_path / "a.png")
     image = load_image(tmp_path / "a.png")
     np.testing.assert_array_equal(image[:, :8], COLOUR[:, :8])
-    assert (image[:, 8:] == 255).all()
+    assert (image[:, 8:12] == 255).all()
+    assert np.abs(image[:, 12:] - (0.4 * COLOUR[:, 12:] + 0.6 * 255)).max() <= 1
 
 
 def test_transparent_palette_and_grey_alpha(tmp_path: Path) -> None:
@@ -165,6 +167,7 @@ def test_pixel_limit_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_list_images(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     (folder / "deeper").mkdir(parents=True)
+    (folder / "named-like-a.png").mkdir()
     for name in ("b.PNG", "a.jpg", "notes.txt", "deeper/c.png"):
         (folder / name).touch()
     single = tmp_path / "odd.name"

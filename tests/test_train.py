@@ -14,11 +14,16 @@ import torch
 from safetensors.torch import load_file
 
 from occhand.cli import main as cli
+from occhand.data.loader import Places, load_batches
+from occhand.data.transforms import JointNoise
 from occhand.estimate import estimate
+from occhand.metrics.functional import pa_mpjpe
 from occhand.models.checkpoint import load_checkpoint, read_info
-from occhand.recipes import RECIPES, ReleasedLoss
+from occhand.recipes import RECIPES, NoisyJoints, ReleasedLoss
 from occhand.run_folder import BEST, CHECKPOINT, CONFIG, DATA, FINAL, LOG
-from occhand.train import NotFiniteError, launch, start, train
+from occhand.train import NotFiniteError, launch, snapshot, start, train, training_step, validate
+from occhand.training_data import open_training, open_validation
+from occhand.types import ModelInput
 from tests.training_child import OPTIONS, tiny_recipe, write_data
 
 STEPS = 12
@@ -110,6 +115,71 @@ def test_a_killed_run_ends_with_the_same_bits(die_at, die_saving, data, undistur
     assert first.pop("version") == second.pop("version")
     torch.testing.assert_close(second, first, rtol=0, atol=0)
     assert log_of(out, "loss/total") == log_of(undisturbed, "loss/total")
+
+
+@pytest.fixture
+def begun(data):
+    """A run before its first step, weights of batch norm's included."""
+
+    def begin(**changes):
+        recipe = tiny_recipe(**changes)
+        fabric, crops = launch(OPTIONS), open_training(recipe, str(data), OPTIONS)
+        state = start(fabric, recipe, OPTIONS)
+        batches = load_batches(crops, Places(recipe.batch, 1, 0, 4, 0, 1), 0)
+        return fabric, recipe, state, lambda rate: training_step(fabric, recipe, OPTIONS, state, batches, crops, rate)
+
+    return begin
+
+
+def test_a_step_cuts_the_gradient_and_says_how_large_it_was(begun):
+    """Adam hides the size of a first gradient."""
+    _, recipe, state, step = begun(clip=1e-3, optimiser="adamw", weight_decay=0.25)
+    _, norm = step(1e-3)
+    cut = torch.cat([p.grad.flatten() for p in state.model.parameters() if p.grad is not None]).norm()
+    assert norm > 0.1
+    assert float(cut) == pytest.approx(recipe.clip, rel=0.01)
+    (group,) = state.optimiser.param_groups
+    assert (group["lr"], group["weight_decay"]) == (1e-3, 0.25)
+    assert isinstance(state.optimiser.optimizer, torch.optim.AdamW)
+
+
+def test_the_average_starts_fast_and_takes_statistics_as_they_are(begun):
+    _, _, state, step = begun(ema=0.999)
+    first = {name: p.detach().clone() for name, p in state.model.module.named_parameters()}
+    assert state.weights is state.averaged
+    step(1e-3)
+    new = dict(state.model.module.named_parameters())
+    for name, kept in state.averaged.named_parameters():
+        torch.testing.assert_close(kept, 0.1 * first[name] + 0.9 * new[name].detach(), msg=name)
+    assert all(torch.equal(kept, new) for kept, new in zip(state.averaged.buffers(), state.model.module.buffers(), strict=True))
+    assert any(not torch.equal(first[name], p) for name, p in new.items())
+
+
+def test_weights_that_are_not_finite_are_not_kept(begun):
+    _, _, state, _ = begun()
+    next(state.model.parameters()).data[0] = torch.inf
+    with pytest.raises(NotFiniteError, match="After step 0 the weights trunk"):
+        snapshot(state)
+
+
+def test_validation_means_over_all_held_out_crops(begun, data):
+    """Each crop counts alike, in millimetres and parts of the crop; the network goes on as it was."""
+    clean = NoisyJoints(JointNoise(probability=0.0))
+    fabric, recipe, state, _ = begun(val_joints_in=clean, joints_in=lambda *_: pytest.fail("those of training were drawn"))
+    held_out = open_validation(replace(recipe, batch=3), str(data), OPTIONS)
+    errors = validate(fabric, recipe, OPTIONS, state.model.module.train(), held_out)
+    assert state.model.module.training
+    with torch.no_grad():
+        model = state.model.module.eval()
+        crops = list(held_out.batches(0))
+        outputs = [model(ModelInput(crop.image, crop.joints_crop)) for crop in crops]
+    joints, truth = torch.cat([output.joints for output in outputs]), torch.cat([crop.joints_cam for crop in crops])
+    in_crop = torch.cat([output.joints_crop - crop.joints_crop for output, crop in zip(outputs, crops, strict=True)])
+    assert len(joints) == 8
+    root_relative = (joints - joints[:, :1]) - (truth - truth[:, :1])
+    assert errors["pa_mpjpe_mm"] == pytest.approx(1e3 * float(pa_mpjpe(joints, truth).mean()), rel=1e-3)
+    assert errors["root_relative_mpjpe_mm"] == pytest.approx(1e3 * float(root_relative.norm(dim=-1).mean()), rel=1e-3)
+    assert errors["joints_crop_error"] == pytest.approx(float(in_crop.norm(dim=-1).mean()), rel=1e-3)
 
 
 def test_seeds_make_other_weights(data, undisturbed, tmp_path):

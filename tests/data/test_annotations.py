@@ -279,6 +279,7 @@ BAD = {
     "a huge length": (_with(["occhand"], header(official_length=10**12)), "occhand: a frame, mean or official_length that is none"),
     "another split": (_with(["occhand"], header(split="evaluation")), "it is of ho3d_v2 evaluation, expected train"),
     "places beyond the list": (_with(["occhand"], header(official_length=5)), "the ids of annotations are no rising places in a list of 5"),
+    "a place just beyond the list": (_with(["occhand"], header(official_length=11)), "the ids of .* no rising places in a list of 11"),
     "no annotations": (_with(["annotations"], []), "it has no annotations"),
     "a picture outside": (_with(["images", 2, "file_name"], "../../secret.png"), r"images\[2\]: file_name is '../../secret.png'"),
     "a picture of another set": (_with(["images", 0, "file_name"], "a/b/color_000000.jpg"), r"images\[0\]: file_name is"),
@@ -302,6 +303,7 @@ BAD = {
     ),
     "no camera": (_with(["annotations", 1, "cam_param"], None), r"annotations\[1\]: "),
     "no focal length": (_with(["annotations", 1, "cam_param", "focal"], [0, 0]), r"annotations\[1\]: a camera without positive"),
+    "half a focal length": (_with(["annotations", 1, "cam_param", "focal"], [600, 0]), r"annotations\[1\]: a camera without positive"),
     "half a camera": (_with(["annotations", 1, "cam_param"], {"focal": [600, 600]}), r"annotations\[1\]: "),
     "a third hand": (_with(["annotations", 1, "hand_type"], "both"), r"annotations\[1\]: hand_type 'both'"),
     "a list in the list": (_with(["annotations", 1], []), r"annotations\[1\]: "),
@@ -335,3 +337,12 @@ def test_a_change_of_the_file_is_seen(truth, tmp_path):
     content["annotations"] = content["annotations"][:-1]
     write(path, content)
     assert (len(before), len(open_annotations("ho3d", tmp_path, "train", HANDS))) == (COUNT, COUNT - 1)
+
+
+def test_what_is_kept_of_a_file_is_of_one_encoding_and_of_its_hands(truth, tmp_path):
+    write(tmp_path / "HO3D_train_data.json", released(truth, "ho3d", HANDGCAT_V3))
+    ways = (({}, HOUSE), ({}, HANDGCAT_V3), (HANDS, HANDGCAT_V3))
+    first, second, third = (open_annotations("ho3d", tmp_path, "train", hands, encoding=encoding).index for hands, encoding in ways)
+    assert np.abs(first.pose[:, :3] - second.pose[:, :3]).max() > 1
+    assert np.isnan(second.translation).all()
+    assert np.isfinite(third.translation).all()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from occhand.data import augment
 from occhand.data.cutout import random_cutout
 from occhand.data.degrade import gaussian_blur, gaussian_noise, jpeg, low_light, motion_blur
 from occhand.data.spectrum import mix_amplitude
@@ -68,6 +69,34 @@ def test_spectrum_mixing_keeps_contents_and_takes_style(picture):
     assert mixed.mean() == pytest.approx(bright.mean(), abs=4)
     edges, mixed_edges = (np.diff(image.astype(float), axis=1).ravel() for image in (picture, mixed))
     assert np.corrcoef(edges, mixed_edges)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_spectrum_mixing_leaves_fine_detail_alone(axis):
+    image = np.random.default_rng(0).integers(60, 200, (64, 64, 3)).astype(np.uint8)
+    stripes = np.expand_dims(np.tile([0, 40, 0, -40], 16), (1 - axis, 2))
+    np.testing.assert_array_equal(mix_amplitude(image, (image + stripes).astype(np.uint8), 1.0), image)
+
+
+@pytest.mark.parametrize(
+    ("share", "done"),
+    [
+        ("cutout", {"random_cutout"}),
+        ("spectrum", {"mix_amplitude"}),
+        ("low_light", {"low_light"}),
+        ("blur", {"gaussian_blur", "motion_blur"}),
+        ("noise", {"gaussian_noise"}),
+        ("jpeg", {"jpeg"}),
+    ],
+)
+def test_each_share_is_of_its_own_degradation(share, done, picture, monkeypatch):
+    called = set()
+    for name in ("random_cutout", "mix_amplitude", "low_light", "gaussian_blur", "motion_blur", "gaussian_noise", "jpeg"):
+        real = getattr(augment, name)
+        monkeypatch.setattr(augment, name, lambda *args, name=name, real=real, **kwargs: called.add(name) or real(*args, **kwargs))
+    for seed in range(8):
+        augment.Augmentation(**{share: 1.0}).degrade(picture, np.array([20.0, 30.0, 90.0, 100.0]), np.random.default_rng(seed), [picture])
+    assert called == done
 
 
 def test_cutouts_cover_what_they_should_and_nothing_else(picture):

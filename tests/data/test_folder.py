@@ -91,6 +91,14 @@ def test_a_missing_truncated_or_changed_shard_is_named(folder):
         FolderDataset(folder)
 
 
+@pytest.mark.parametrize("said", [2, 4])
+def test_a_shard_of_another_number_of_samples_than_its_manifest_says_is_named(folder, said):
+    manifest = read_manifest(folder)
+    write_manifest(folder, replace(manifest, shards=(replace(manifest.shards[0], samples=said), *manifest.shards[1:])))
+    with pytest.raises(DataError, match=rf"shard-00000\.tar holds 3 samples, the manifest says {said}"):
+        FolderDataset(folder)[0]
+
+
 def test_a_truncated_tar_is_found_without_its_manifest_line(folder):
     path = folder / "shard-00000.tar"
     whole = path.read_bytes()

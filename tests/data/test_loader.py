@@ -77,6 +77,7 @@ def test_augmentation_differs_between_epochs():
 def test_processes_share_the_chunks_of_each_step(processes):
     parts = [Places(2, 4, 1, 3, process, processes) for process in range(processes)]
     seen = [list(part) for part in parts]
+    assert [part[0].start for part in seen] == [8 + 2 * process for process in range(processes)]
     per_step = 4 // processes
     for step in (0, 1):
         chunks = [chunk for part in seen for chunk in part[step * per_step : (step + 1) * per_step]]
@@ -112,8 +113,9 @@ def test_the_first_samples():
     assert len(first) == 3
     assert [sample.key for sample in first] == ["3-000000", "3-000001", "3-000002"]
     assert str(first) == "first 3 of made-up samples"
-    with pytest.raises(IndexError):
-        first[3]
+    for outside in (3, -1):
+        with pytest.raises(IndexError):
+            first[outside]
     with pytest.raises(ValueError, match="at least 1"):
         FirstSamples(Samples(10), 0)
 

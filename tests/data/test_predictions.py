@@ -40,6 +40,11 @@ def write(path, content):
     ("change", "message"),
     [
         (lambda joints: {"a": (1000 * joints[0]).tolist()}, "Millimetres\\? Divide by 1000"),
+        (lambda joints: {"a": (joints[0] * (20, 1, 1)).tolist()}, r"the median hand is [\d.]+ m long, a real one 0\.2 m\. Expected metres"),
+        (
+            lambda joints: {"a": {"joints_cam": joints[0].tolist(), "vertices_cam": [[0, 0, 1]] * 778}, "b": joints[1].tolist()},
+            "1 of 2 samples",
+        ),
         (lambda joints: {"a": joints[0, :20].tolist()}, r"shape \(1, 20, 3\), expected \(1, 21, 3\)"),
         (lambda joints: {"a": joints[0].tolist(), "b": joints[0, :5].tolist()}, "sample 'b' has shape"),
         (lambda joints: {}, "empty"),

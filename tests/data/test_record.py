@@ -68,6 +68,8 @@ def test_jpeg_is_smaller_and_near():
         with_annotation(joints_img=[[float("nan"), 0.0]] * 21),
         with_annotation(pose=[[1], [2, 3]]),
         with_annotation(occlusion={"ratio": 0.5}),
+        with_annotation(occlusion=json.loads(FILES["json"])["occlusion"] | {"ratio": 1.5}),
+        with_annotation(occlusion=json.loads(FILES["json"])["occlusion"] | {"ratio": -0.5}),
         with_annotation(occlusion=[1]),
         {key: value for key, value in FILES.items() if key != "npz"},
         FILES | {"png": FILES["png"][:200]},
@@ -78,7 +80,8 @@ def test_jpeg_is_smaller_and_near():
         with_arrays(labels=np.zeros((9, 9), np.uint8)),
         with_arrays(depth=np.zeros((32, 32))),
         with_arrays(vertices_cam=np.array([{}], dtype=object)),
-        with_arrays(contacts=np.array([900], np.int32)),
+        with_arrays(contacts=np.array([778], np.int32)),
+        with_arrays(contacts=np.array([-1], np.int32)),
         with_arrays(contacts=np.zeros(100_000, np.int32)),
     ],
 )

@@ -70,6 +70,7 @@ def test_a_sample_that_is_not_here_is_passed_over(hands, tmp_path):
     write_submission(tmp_path / "pred.zip", "ho3d", *hands, INDEX, 3)
     predictions = read_submission(tmp_path / "pred.zip", "ho3d", [KEYS[0], KEYS[2]], np.array([0, 2]), 3)
     np.testing.assert_allclose(predictions.joints_cam, hands[0][[0, 2]], atol=5.1e-6)
+    np.testing.assert_allclose(predictions.vertices_cam, hands[1][[0, 2]], atol=5.1e-6)
 
 
 def test_a_part_or_another_order_is_not_written(hands, tmp_path):
@@ -79,6 +80,8 @@ def test_a_part_or_another_order_is_not_written(hands, tmp_path):
         write_submission(path, "ho3d", joints, vertices, INDEX, 11_524)
     with pytest.raises(ValueError, match="not in the order"):
         write_submission(path, "ho3d", joints, vertices, INDEX[::-1], 3)
+    with pytest.raises(ValueError, match="not in the order"):
+        write_submission(tmp_path / "results.txt", "dexycb", joints, None, np.array([4, 7, 7]), 3)
     for benchmark in ("ho3d", "freihand"):
         with pytest.raises(ValueError, match="for entry 3 of the benchmark's list, so that entries are missing"):
             write_submission(path, benchmark, joints, vertices, np.array([0, 1, 3]), 3)
@@ -86,6 +89,8 @@ def test_a_part_or_another_order_is_not_written(hands, tmp_path):
         write_submission(path, "ho3d", joints, None, INDEX, 3)
     with pytest.raises(ValueError, match="not finite"):
         write_submission(path, "ho3d", np.where(joints > 0.6, np.nan, joints), vertices, INDEX, 3)
+    with pytest.raises(ValueError, match="not finite"):
+        write_submission(path, "ho3d", joints, np.where(vertices > 0.7, np.nan, vertices), INDEX, 3)
     assert not list(tmp_path.iterdir())
 
 

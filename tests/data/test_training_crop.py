@@ -146,6 +146,11 @@ def test_mirrored_twice_is_itself():
     mirrored = mirror_sample(sample)
     assert mirrored.side == "right"
     np.testing.assert_allclose(project(torch.from_numpy(mirrored.joints_cam), torch.from_numpy(mirrored.K)), mirrored.joints_img, atol=1e-9)
+    np.testing.assert_allclose(mirrored.bbox_xyxy, [*mirrored.joints_img.min(0), *mirrored.joints_img.max(0)], atol=1e-9)
+    for name in ("vertices_cam", "translation"):
+        np.testing.assert_array_equal(getattr(mirrored, name), getattr(sample, name) * np.float32([-1, 1, 1]))
+    for name in ("labels", "depth"):
+        np.testing.assert_array_equal(getattr(mirrored.occlusion, name), getattr(sample.occlusion, name)[:, ::-1])
     again = mirror_sample(mirrored)
     for name in ("K", "joints_img", "bbox_xyxy"):  # W - 1 - (W - 1 - u) rounds
         np.testing.assert_allclose(getattr(again, name), getattr(sample, name), atol=1e-9)
@@ -157,6 +162,19 @@ def test_a_hand_outside_the_picture_gives_all_of_the_picture():
     sample = make_sample(0, 0)
     crop = cut_crop(HandSample(**{**vars(sample), "joints_img": sample.joints_img + 1000}), Jitter(), size=32)
     assert crop.image.mean() > 0.4
+
+
+def test_a_hand_outside_a_wide_picture_gives_its_whole_width():
+    sample, image = make_sample(0, 0), np.zeros((32, 64, 3), np.uint8)
+    image[:, 48:] = 255
+    crop = cut_crop(HandSample(**{**vars(sample), "image": image, "joints_img": sample.joints_img + 1000}), Jitter(), size=64)
+    assert crop.image[:, 32, 52:60].mean() > 0.99
+
+
+def test_what_hides_a_joint_does_not_matter():
+    sample = make_sample(0, 0)
+    hidden = sample.occlusion.joints_by_self | sample.occlusion.joints_by_other
+    np.testing.assert_array_equal(cut_crop(sample, Jitter(), size=32).joints_visible, ~hidden)
 
 
 def test_a_sample_without_pose_is_refused():

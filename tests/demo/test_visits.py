@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import trimesh
 from jsonschema import validate
 from PIL import Image
 
@@ -79,7 +81,10 @@ def test_memory_is_bounded(visits, monkeypatch):
         visits.show_example(visitor, 0, FIT)
     assert len(visits) == 2
     assert visits.choose("one", FIT)["kind"] == "error"
-    assert visits.choose("three", FIT)["kind"] == "answer"
+    assert visits.choose("two", FIT)["kind"] == "answer"  # now "three" has been away longest
+    visits.show_example("four", 0, FIT)
+    assert visits.choose("two", FIT)["kind"] == "answer"
+    assert visits.choose("three", FIT)["kind"] == "error"
 
 
 @pytest.mark.parametrize(
@@ -140,6 +145,47 @@ def test_files(visits):
     assert base64.b64decode(visits.download("one", "glb")["content"])[:4] == b"glTF"
     for kind in ("../obj", ["obj"], None):
         assert "No file of kind" in visits.download("one", kind)["text"]
+
+
+def test_a_file_holds_all_hands(visits):
+    visits.show_example("one", 0, FIT)
+    visit = visits._visits["one"]
+    visit.hands *= 2
+    for kind in ("obj", "glb"):
+        content = base64.b64decode(visits.download("one", kind)["content"])
+        mesh = trimesh.load(io.BytesIO(content), file_type=kind, process=False, force="mesh")
+        (hand, other), faces = visit.hands, visit.hands[0].faces
+        axes = [1, -1, -1] if kind == "glb" else [1, 1, 1]
+        np.testing.assert_allclose(mesh.vertices, np.concatenate([hand.vertices, other.vertices]) * axes, atol=1e-6)
+        np.testing.assert_array_equal(mesh.faces, np.concatenate([faces, faces + len(hand.vertices)]))
+
+
+def test_hands_of_a_picture_are_few_and_what_is_hidden_is_told(examples, tmp_path, monkeypatch):
+    scene = examples["Cup"]
+
+    class FindsTwo(FindsNothing):
+        def detect(self, image):
+            return list(scene.hands) * 2
+
+    monkeypatch.setattr(visits_module, "MAX_HANDS", 1)
+    Image.fromarray(scene.picture).save(tmp_path / "cup.png")
+    visits = Visits(Shelf(detector=FindsTwo()), {})
+    assert len(visits.show_file("one", str(tmp_path / "cup.png"), FIT)["hands"]) == 1
+    disc = over(scene, 12, 40.0)
+    (hand,) = visits.move("one", disc, FIT)["hands"]
+    assert hand["hidden"] == Occluder.read(disc).covers(scene.hands[0].keypoints.joints_img).tolist()
+    doubt, hidden = np.array(hand["doubt"]), np.array(hand["hidden"])
+    assert doubt[hidden].mean() > doubt[~hidden].mean() + 0.1
+    np.testing.assert_allclose(doubt, ((np.array(hand["sigma_mm"]) - 3) / 17).clip(0, 1), atol=0.004)
+
+
+def test_what_nobody_saw_stays_hidden_and_the_guess_in_3d_is_gone(examples):
+    (hand,) = examples["Bottle"].hands
+    weights = np.where(np.arange(21) == 3, 0.0, 0.5)
+    known = replace(hand.keypoints, weights=weights, joints_world=np.zeros((21, 3)))
+    behind = replace(examples["Bottle"], hands=(replace(hand, keypoints=known),)).behind(Occluder(-500.0, -500.0, 5.0)).hands[0].keypoints
+    np.testing.assert_array_equal(behind.weights, weights)
+    assert behind.joints_world is None
 
 
 def test_a_network_shows_its_maps(examples):

@@ -90,6 +90,8 @@ def test_noise_is_the_samples_own(opened):
     side = view.square_xyxy[2] - view.square_xyxy[0]
     assert 0.5 * 0.01 < noise.std() / side < 2 * 0.01
     np.testing.assert_array_equal(source(sample, 99, view).joints_img, source(sample, 5, view).joints_img)
+    other_seed = JointSource.annotation(0.01, seed=1)(sample, 5, view).joints_img
+    assert np.abs(other_seed - source(sample, 5, view).joints_img).max() > 0.01 * side
     with pytest.raises(ValueError, match="0 or more"):
         JointSource.annotation(-1.0)
     with pytest.raises(FileNotFoundError, match="No 2D joints at"):

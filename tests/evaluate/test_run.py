@@ -241,9 +241,11 @@ def test_truth_that_is_released_later_is_scored_with_the_kept_predictions(made_u
 def test_predictions_for_other_data_of_the_same_name_and_number_are_refused(opened, tmp_path):
     benchmark, dataset = opened("ho3d_v2")
     evaluate(Oracle(dataset), dataset, benchmark, tmp_path, "oracle")
-    other = IndexedDataset(dataset.name, dataset.root, dataset.split, replace(dataset.index, K=1.01 * dataset.index.K))
-    with pytest.raises(ValueError, match=r'predictions of another run \("samples": .*Choose another --out, or delete that folder'):
-        evaluate(Oracle(dataset), other, benchmark, tmp_path, "oracle")
+    index = dataset.index
+    for change in ({"K": 1.01 * index.K}, {"bbox_xyxy": index.bbox_xyxy + 1}, {"images": index.images[::-1]}):
+        other = IndexedDataset(dataset.name, dataset.root, dataset.split, replace(index, **change))
+        with pytest.raises(ValueError, match=r'predictions of another run \("samples": .*Choose another --out, or delete that folder'):
+            evaluate(Oracle(dataset), other, benchmark, tmp_path, "oracle")
 
 
 def test_predictions_of_other_samples_or_too_few(opened, tmp_path):

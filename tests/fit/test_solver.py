@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from occhand.fit import HandFit, fit_hand, refine_hand
-from occhand.fit.kinematics import NUM_PARAMETERS, HandState, JointChain
+from occhand.fit.kinematics import ANGLES, NUM_PARAMETERS, HandState, JointChain
 from occhand.fit.posterior import Evidence, estimate_spread, expand, prior_precision
+from occhand.fit.solver import _move
 from occhand.geometry.align import procrustes_align
 from occhand.geometry.camera import project
 from occhand.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from occhand.hand.hand_layer import HandLayer, load_hand
-from occhand.hand.prior import angles_from_rotations, load_prior
+from occhand.hand.prior import PosePrior, angles_from_rotations, load_prior
 from tests.fit.conftest import SeenHands
 
 
@@ -73,6 +74,26 @@ def test_a_joint_without_weight_may_hold_anything(hand: HandLayer, seen: SeenHan
     assert pa_mpjpe_mm(fit, seen).median() < 4
 
 
+def test_weights_count_beside_the_other_joints_of_their_hand(hand: HandLayer, seen: SeenHands) -> None:
+    """Inverse variances bring a hand nearer than equal weights; their size, and the other hands', does not matter."""
+    noise = torch.tensor([0.005, 0.06]).repeat(11)[:21]
+    points = seen.joints_img + (noise * seen.box[:, None])[..., None] * normal(seen.joints_img.shape)
+    weights = noise.square().reciprocal().expand(32, 21)
+    fit = fit_hand(hand, points, seen.K, weights)
+    assert pa_mpjpe_mm(fit, seen).median() < 0.9 * pa_mpjpe_mm(fit_hand(hand, points, seen.K), seen).median()
+    scaled = fit_hand(hand, points, seen.K, weights * 4.0 ** torch.arange(-6, 2).repeat(4)[:, None])
+    torch.testing.assert_close(scaled.noise_px, fit.noise_px)
+    torch.testing.assert_close(scaled.joints, fit.joints)
+
+
+def test_noise_is_found_from_the_joints_that_are_known(hand: HandLayer, seen: SeenHands) -> None:
+    weights = torch.zeros(32, 21)
+    weights[:, ::2] = 1
+    noise = 0.03 * seen.box
+    fit = fit_hand(hand, seen.joints_img + noise[:, None, None] * normal(seen.joints_img.shape), seen.K, weights)
+    assert 0.7 < (fit.noise_px / noise).median() < 1.4
+
+
 def test_a_batch_is_its_hands_one_by_one(hand: HandLayer, clean_fit: HandFit, seen: SeenHands) -> None:
     alone = [fit_hand(hand, seen.joints_img[k : k + 1], seen.K[k : k + 1]).joints for k in range(6)]
     # Single precision sums differ with the batch's size, and the steps follow.
@@ -88,9 +109,16 @@ def test_deterministic(hand: HandLayer, clean_fit: HandFit, seen: SeenHands) -> 
 
 def test_a_moved_and_scaled_image_gives_the_same_hand(hand: HandLayer, clean_fit: HandFit, seen: SeenHands) -> None:
     other_from_img = torch.tensor([[2.0, 0.0, 130.0], [0.0, 2.0, -75.0], [0.0, 0.0, 1.0]])
-    other = fit_hand(hand, 2 * seen.joints_img + torch.tensor([130.0, -75.0]), other_from_img @ seen.K)
+    moved = 2 * seen.joints_img + torch.tensor([130.0, -75.0])
+    other = fit_hand(hand, moved, other_from_img @ seen.K)
     distance_mm = 1e3 * (other.joints - clean_fit.joints).norm(dim=-1)
     assert distance_mm.median() < 0.05
+
+    is_moved = torch.arange(32)[:, None, None] % 2 == 1  # each hand has a camera of its own
+    mixed = fit_hand(hand, torch.where(is_moved, moved, seen.joints_img), torch.where(is_moved, other_from_img @ seen.K, seen.K))
+    distance_mm = 1e3 * (mixed.joints - clean_fit.joints).norm(dim=-1)
+    assert distance_mm.median() < 0.05
+    assert distance_mm.median(-1).values.quantile(0.9) < 1
 
 
 def test_3d_cue_resolves_depth(hand: HandLayer, seen: SeenHands) -> None:
@@ -135,6 +163,39 @@ def test_a_right_direction_withstands_poor_joints(hand: HandLayer, seen: SeenHan
     fitted = fit_hand(hand, points, seen.K, few)
     turned = [matrix_to_axis_angle(fit.rotations[:, 0] @ seen.rotations[:, 0].mT).norm(dim=-1).mean() for fit in (refined, fitted)]
     assert turned[0] < 0.3 < 0.6 * turned[1], turned
+
+
+@pytest.fixture(scope="module")
+def judged(seen: SeenHands) -> tuple[JointChain, PosePrior, Evidence, HandState]:
+    """Eight hands in float64, off in all that a fit moves, some joints beyond their limits; all 2D joints poor, of unlike weights."""
+    prior, hand = load_prior(torch.float64), load_hand().double()
+    angles = angles_from_rotations(seen.rotations[:8].double(), prior.axes)
+    angles[:, 1:] += 0.3 * normal(torch.Size([8, 15, 3])).double()
+    states = HandState(seen.rotations[:8, 0].double(), seen.joints[:8, 0].double() + 0.01, angles, seen.betas[:8].double() + 0.5)
+    points = (seen.joints_img + 0.05 * seen.box[:, None, None] * normal(seen.joints_img.shape))[:8].double()
+    weights, precision = torch.linspace(0.2, 1, 21).expand(8, 21).double(), prior_precision(prior, torch.full((8,), 0.7).double())
+    means = prior.mean.expand(8, -1), torch.full((8, 10), 0.2).double()
+    return JointChain(hand, prior), prior, Evidence.of(points, seen.K[:8].double(), weights, *means, precision), states
+
+
+def test_derivatives_of_the_cost(judged: tuple[JointChain, PosePrior, Evidence, HandState]) -> None:
+    """By finite differences; an angle's leave out how it shifts a fingertip's skin."""
+    chain, prior, evidence, states = judged
+    there, costs = expand(chain, prior, evidence, states), []
+    assert (prior.active(states.angles) != prior.clamp(prior.active(states.angles))).any(1).all()
+    for step in 1e-5 * torch.cat([torch.eye(NUM_PARAMETERS), -torch.eye(NUM_PARAMETERS)]).double():
+        costs.append(expand(chain, prior, evidence, _move(chain, states, step.expand(8, -1))).cost)
+    slope = (torch.stack(costs[:NUM_PARAMETERS]) - torch.stack(costs[NUM_PARAMETERS:])).T / 2e-5
+    angles = slice(ANGLES.start, ANGLES.stop)
+    torch.testing.assert_close(2 * there.gradient[:, angles], slope[:, angles], atol=1.0, rtol=0.02)
+    slope[:, angles] = 2 * there.gradient[:, angles]
+    torch.testing.assert_close(2 * there.gradient, slope, atol=1e-3, rtol=1e-5)
+
+
+def test_a_hand_behind_the_camera_is_out_of_the_question(judged: tuple[JointChain, PosePrior, Evidence, HandState]) -> None:
+    chain, prior, evidence, states = judged
+    behind = states._replace(wrist=states.wrist * torch.linspace(1, -1, 8).double()[:, None])
+    assert torch.equal(expand(chain, prior, evidence, behind).cost.isinf(), chain.joints(behind)[..., 2].amin(-1) < 0.01)
 
 
 def test_derivatives_of_the_cost_of_a_direction(hand: HandLayer, seen: SeenHands) -> None:

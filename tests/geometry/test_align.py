@@ -38,7 +38,19 @@ def test_a_mirrored_hand_is_wrong_unless_reflections_are_allowed():
     assert (torch.linalg.det(procrustes(mirrored, SOURCE).R) > 0.99).all()
 
 
+def test_without_reflection_equals_scipy():
+    """A plain rotation is the best one also where a reflection would fit better."""
+    assert (torch.linalg.det(procrustes(SOURCE, TARGET, allow_reflection=True).R) < 0).any()
+    found = procrustes(SOURCE, TARGET)
+    for k, (source, target) in enumerate(zip(SOURCE - SOURCE.mean(1, keepdim=True), TARGET - TARGET.mean(1, keepdim=True), strict=True)):
+        R = torch.from_numpy(Rotation.align_vectors(target, source)[0].as_matrix())
+        torch.testing.assert_close(found.R[k], R, atol=1e-8, rtol=0)
+        torch.testing.assert_close(found.scale[k], (target * (source @ R.mT)).sum() / source.square().sum())
+
+
 def test_coinciding_points_go_to_the_mean():
     for point in (1.0, 0.1, 1 / 3):  # of which the mean over 21 points is not always the point itself
-        aligned = procrustes_align(torch.full((21, 3), point), TARGET[0].float())
+        source = torch.full((21, 3), point)
+        assert procrustes(source, TARGET[0].float()).scale == 0
+        aligned = procrustes_align(source, TARGET[0].float())
         torch.testing.assert_close(aligned, TARGET[0].float().mean(0).expand(21, 3))

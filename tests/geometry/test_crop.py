@@ -91,3 +91,40 @@ def test_small_crops_see_every_pixel():
     crop = crop_image(image, matrix, 64)[0, 0]
     torch.testing.assert_close(crop[2:30, 2:30], torch.full((28, 28), 0.25))
     torch.testing.assert_close(crop[35:62, 35:62], torch.full((27, 27), 1.25))
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_small_crops_and_points_move_together(size):
+    image = torch.zeros(1, 1, 400, 600, dtype=torch.float64)
+    image[0, 0, 130:191, 210:271] = 1
+    matrix = crop_matrix(torch.tensor([[100.0, 30.0, 360.0, 290.0]], dtype=torch.float64), size, 1.1, 0.7)
+    crop = crop_image(image, matrix, size)[0, 0]
+    v, u = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    centroid = torch.stack([(u * crop).sum(), (v * crop).sum()]) / crop.sum()
+    torch.testing.assert_close(centroid, transform_points(matrix, torch.tensor([[[240.0, 160.0]]]).double())[0, 0], atol=0.02, rtol=0)
+
+
+def test_small_crops_see_the_last_pixels_too():
+    image = torch.ones(1, 1, 519, 519)
+    crop = crop_image(image, crop_matrix(torch.tensor([[0.0, 0.0, 519.0, 519.0]], dtype=torch.float64), 64), 64)
+    assert (crop[..., 2:, 2:] > 0.9).all()
+
+
+def test_a_small_crop_is_the_same_beside_one_that_is_shrunk_more():
+    image = torch.rand(1, 1, 512, 512, generator=torch.Generator().manual_seed(0))
+    matrices = crop_matrix(torch.tensor([[0.0, 0.0, 512.0, 512.0], [100.0, 90.0, 164.0, 154.0]], dtype=torch.float64), 64)
+    torch.testing.assert_close(crop_image(image.expand(2, -1, -1, -1), matrices, 64)[1:], crop_image(image, matrices[1:], 64))
+
+
+def test_crops_as_large_as_released_ones_leave_out_pixels():
+    image = torch.zeros(1, 1, 512, 512)
+    image[..., ::2, ::2] = 1.0
+    crop = crop_image(image, crop_matrix(torch.tensor([[0.0, 0.0, 512.0, 512.0]], dtype=torch.float64), 128), 128)
+    torch.testing.assert_close(crop, torch.ones_like(crop), atol=1e-3, rtol=0)
+
+
+def test_a_turned_oblong_box_fills_the_crop():
+    matrix = crop_matrix(torch.tensor([100.0, 50.0, 300.0, 150.0], dtype=torch.float64), 64, rotation=0.5)
+    right, down = torch.tensor([[np.cos(0.5), np.sin(0.5)], [-np.sin(0.5), np.cos(0.5)]])
+    moved = transform_points(matrix, torch.tensor([200.0, 100.0]).double() + torch.stack([100 * right, 50 * down]))
+    torch.testing.assert_close(moved, torch.tensor([[64.0, 32.0], [32.0, 64.0]]).double())

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
-from occhand.geometry.motion import interpolate_rotations, matrices, quaternions, reach, smooth_rotations, smooth_vectors
+from occhand.geometry.motion import (
+    interpolate_rotations,
+    matrices,
+    quaternions,
+    reach,
+    smooth_quaternions,
+    smooth_rotations,
+    smooth_vectors,
+)
 
 TIMES = np.arange(90) / 30
 SPAN = 0.2
@@ -51,6 +59,12 @@ def test_rotations_lose_their_jitter_also_across_half_a_turn(rng):
     np.testing.assert_allclose(smooth @ smooth.swapaxes(-1, -2), np.broadcast_to(np.eye(3), smooth.shape), atol=1e-12)
 
 
+def test_the_sign_of_a_quaternion_says_nothing(rng):
+    turns = quaternions(Rotation.from_rotvec(wave(TIMES)).as_matrix()[:, None])
+    plain, signed = (smooth_quaternions(TIMES, sign * turns, np.ones(90), SPAN) for sign in (1, rng.choice([-1, 1], (90, 1, 1))))
+    np.testing.assert_allclose(matrices(signed), matrices(plain), atol=1e-12)
+
+
 def test_an_outlier_has_no_say(rng):
     """A hand flipped over for one frame."""
     noisy = Rotation.from_rotvec(rng.normal(0, 0.02, (90, 3)))
@@ -79,6 +93,12 @@ def test_only_what_is_within_reach_counts(rng):
         whole, part = smooth(TIMES, values, np.ones(90), SPAN), smooth(TIMES[chosen], values[chosen], np.ones(chosen.sum()), SPAN)
         first = int(np.flatnonzero(chosen)[0])
         np.testing.assert_allclose(part[40 - first : 51 - first], whole[40:51], atol=1e-12)
+
+
+def test_motion_that_runs_backwards_is_smoothed_alike(rng):
+    times, noisy = np.sort(rng.uniform(0, 3, 90)), wave(TIMES) + rng.normal(0, 0.01, (90, 3))
+    forth, back = smooth_vectors(times, noisy, np.ones(90), SPAN), smooth_vectors(-times[::-1], noisy[::-1], np.ones(90), SPAN)
+    np.testing.assert_allclose(back[::-1], forth, atol=1e-9)
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -76,6 +76,15 @@ def test_wrong_side_is_refused_and_nothing_is_written(mano_left, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_kept_hand_of_the_other_side_is_refused(mano_right, tmp_path, right):
+    _, kept = convert_mano(mano_right)
+    with pytest.raises(ValueError, match=r"holds a right hand, expected a left one\. Give the other"):
+        load_parameters(kept, "left")
+    np.savez(tmp_path / "hand.npz", **{key: getattr(right, key) for key in ARRAY_SHAPES}, side="left", name="mano")
+    with pytest.raises(ValueError, match="calls itself a left hand but holds the other one"):
+        load_parameters(tmp_path / "hand.npz", "left")
+
+
 def test_missing_mano_names_the_next_step(tmp_path):
     for ask in (lambda: load_parameters("mano"), lambda: convert_mano(tmp_path / "none.pkl")):
         with pytest.raises(FileNotFoundError, match=r"Register at mano.is.tue.mpg.de.*occhand convert mano"):

@@ -63,6 +63,13 @@ def test_figures_are_the_protocols_numbers():
     assert "wrist re-attached" in figures["mpjpe"].alignment
 
 
+def test_a_mirrored_hand_is_not_forgiven_where_alignment_is_proper():
+    mirror = torch.tensor([-1.0, 1.0, 1.0])
+    figures = {figure.key: figure for figure in benchmark_figures("open", Scored(TRUTH * mirror, TRUTH, MESH * mirror, MESH))}
+    assert figures["pa_mpjpe_proper"].value > 10
+    assert figures["pa_mpvpe_proper"].value > 10
+
+
 def test_freihand_has_names_of_its_own_and_no_row_of_one_bone():
     figures = {figure.key: figure for figure in benchmark_figures("freihand", SCORED)}
     official = {figure.official for figure in figures.values() if figure.official}
@@ -115,6 +122,21 @@ def test_the_open_hand_and_suspicious_predictions_are_no_match_for_the_papers():
     assert "the hand is the open one, not MANO and the predictions are suspicious" in page
     assert "**Suspicious predictions, scored all the same:** The joints seem to be in OpenGL axes." in page
     assert "| HandOccNet |" not in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"hand": "open"}, "the hand is the open one, not MANO"),
+        ({"warnings": ("The joints seem to be in OpenGL axes.",)}, "the predictions are suspicious"),
+        ({"samples": 3}, "only a part of the split was scored"),
+    ],
+)
+def test_each_reason_alone_keeps_the_papers_away(changes, reason):
+    report = make_report(**changes)
+    assert not report.record()["comparable_with_papers"]
+    assert f"Not comparable: {reason}. " in report.markdown()
+    assert "Table" not in report.summary()
 
 
 def test_what_was_left_out_is_named():

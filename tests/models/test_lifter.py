@@ -9,8 +9,9 @@ from torch.nn.functional import normalize
 
 from occhand.geometry.rotation import axis_angle_to_matrix
 from occhand.models.checkpoint import bundled_weights, load_checkpoint
+from occhand.models.hourglass import Heatmaps
 from occhand.models.joint_heads import Sight
-from occhand.models.lifter import Evidence2D, Lifter, Targets
+from occhand.models.lifter import Evidence2D, Lifter, Targets, heatmap_evidence
 from occhand.models.presets import PRESETS
 
 SCALE, SHIFT = 5.0, torch.tensor([0.48, 0.53])
@@ -140,3 +141,12 @@ def test_turns_that_do_not_agree_leave_the_crop_as_it_is(lifter, seen, open_hand
     torch.testing.assert_close(lifted.rotations, torch.eye(3).double().expand(6, 16, 3, 3))
     lifter.turns = 1
     torch.testing.assert_close(lifter(seen, hand).betas, lifted.betas)
+
+
+def test_the_spread_of_a_heat_map_is_its_standard_deviation_along_each_axis():
+    x, y = (torch.arange(32) + 0.5) / 32, (torch.arange(32) + 0.5) / 32
+    along_x, along_y = torch.exp(-0.5 * ((x - 0.6) / 0.08).square()), torch.exp(-0.5 * ((y - 0.4) / 0.05).square())
+    one = along_y[:, None] * along_x
+    probabilities = (one / one.sum()).expand(2, 21, 32, 32)
+    heatmaps = Heatmaps(torch.tensor([0.6, 0.4]).expand(2, 21, 2), probabilities, torch.zeros(2, 1, 32, 32))
+    torch.testing.assert_close(heatmap_evidence(heatmaps, None).spread, torch.tensor([0.08, 0.05]).expand(2, 21, 2), atol=1e-3, rtol=0)

@@ -8,11 +8,16 @@ import pytest
 import torch
 
 from occhand.models.attention import split_heads
+from occhand.models.backbone import Trunk
 from occhand.models.config import HandGCATConfig, HandOccNetConfig
 from occhand.models.graph import chebyshev, hand_adjacency, laplacian
 from occhand.models.handgcat import KGC, CATBlock
 from occhand.models.handoccnet import Gate, Replacement
+from occhand.models.hourglass import Heatmaps
+from occhand.models.joint_heads import SightHead
+from occhand.models.mano_head import ManoHead
 from occhand.models.presets import build_model
+from occhand.types import ModelInput
 from tests.models.conftest import small, small_inputs
 
 OCC, GCAT = small(HandOccNetConfig()), small(HandGCATConfig())
@@ -171,3 +176,70 @@ def test_simultaneous_attention_does_not_see_the_updated_image():
     after = block(image, pose)
     assert not torch.equal(before[0], after[0])
     torch.testing.assert_close(before[1], after[1])
+
+
+@torch.no_grad()
+def test_imagenet_normalisation_takes_out_the_mean_of_each_colour():
+    torch.manual_seed(0)
+    plain, normalising = (Trunk(replace(OCC, image_normalisation=kind)).eval() for kind in ("none", "imagenet"))
+    normalising.load_state_dict(plain.state_dict())
+    image = torch.rand(2, 3, 64, 64)
+    mean, deviation = (torch.tensor(numbers).view(3, 1, 1) for numbers in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    torch.testing.assert_close(normalising(image), plain((image - mean) / deviation))
+
+
+@torch.no_grad()
+def test_regressed_joints_are_the_chains_at_rest(open_hand):
+    head = ManoHead(replace(OCC, joints_from="regressor"), open_hand)
+    rest = open_hand(torch.eye(3).expand(1, 16, 3, 3), torch.zeros(1, 10))
+    torch.testing.assert_close(head._regressed_joints(rest.vertices), rest.joints, atol=1e-5, rtol=0)
+
+
+def test_a_bump_lies_at_each_known_joint():
+    joints = torch.rand(2, 21, 2, generator=torch.Generator().manual_seed(0))
+    joints[0, 4, 1] = torch.nan
+    bumps = KGC(replace(GCAT, kgc_splat=True, inputs_may_miss=True))._bumps(joints)
+    assert not bumps[0, 4].any()
+    known = joints.isfinite().all(-1)
+    place = bumps.flatten(2).argmax(-1)
+    torch.testing.assert_close(torch.stack([place % 8, place // 8], dim=-1)[known], (8 * joints[known]).long())
+
+
+@torch.no_grad()
+def test_a_black_crop_says_nothing(open_hand):
+    """Whatever the trunk makes of it; beside one with a picture too."""
+    model = filled(replace(GCAT, inputs_may_miss=True), open_hand)
+    image, joints = small_inputs(GCAT)
+    image[0] = 0
+    before = model(ModelInput(image, joints)).joints
+    model.trunk.smooth.bias.add_(1.0)
+    after = model(ModelInput(image, joints)).joints
+    assert torch.equal(before[0], after[0])
+    assert (before[1] - after[1]).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_sight_is_read_under_the_heat_maps():
+    """Visibilities first, then depths; the perceptron says nothing here."""
+    head = SightHead(replace(OCC, joint_heads=True), numbers_known=84)
+    for values in (*head.report[-1].parameters(), head.maps.bias):
+        values.zero_()
+    probabilities = torch.rand(2, 21, 64, generator=torch.Generator().manual_seed(0)).softmax(-1).view(2, 21, 8, 8)
+    features = torch.rand(2, 16, 8, 8)
+    sight = head(features, Heatmaps(torch.rand(2, 21, 2), probabilities, features), torch.rand(2, 84))
+    under = torch.einsum("bjyx, bcyx -> bjc", probabilities, features)
+    seen, depth = torch.einsum("bjc, kjc -> kbj", under, head.maps.weight.view(2, 21, 16))
+    torch.testing.assert_close(sight.seen, seen)
+    torch.testing.assert_close(sight.depth, 0.03 * depth)
+    torch.testing.assert_close(sight.depth_spread, torch.full((2, 21), 0.03))
+
+
+@torch.no_grad()
+def test_what_is_said_of_joints_is_a_probability_and_the_sights(open_hand):
+    model = filled(replace(OCC, joint_heads=True), open_hand)
+    said = []
+    model.regressor.sight.register_forward_hook(lambda module, args, output: said.append(output))
+    output = model(small_inputs(OCC))
+    torch.testing.assert_close(output.joint_visibility, 1 / (1 + torch.exp(-said[0].seen)))
+    assert torch.equal(output.joint_depth, said[0].depth)
+    assert torch.equal(output.joint_depth_sigma, said[0].depth_spread)

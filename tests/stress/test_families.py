@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from occhand.data.degrade import gaussian_blur
 from occhand.stress.families import FAMILIES
 from occhand.stress.trial import NoiseModel, Trial, main_occluder, skeleton_mask
 from tests.stress.conftest import make_sample
@@ -51,6 +52,37 @@ def test_the_eraser_and_the_border_hide_the_share_they_are_told(trials):
             seen = trial.hand_mask.sum()
             left = FAMILIES[name].perturb(trial, 0.4, 0).hand_mask.sum()
             assert left / seen == pytest.approx(0.6, abs=0.06), name
+
+
+@pytest.mark.parametrize("name", sorted({*HIDING} - {"cutouts"}))  # their edges are soft
+def test_what_is_covered_is_painted_over_and_what_is_seen_is_not(name, trials):
+    for trial in trials:
+        harder = FAMILIES[name].perturb(trial, FAMILIES[name].levels[1], 0)
+        changed, covered = (harder.image != trial.image).any(-1), trial.hand_mask & ~harder.hand_mask
+        assert changed[covered].sum() >= 0.9 * covered.sum()
+        assert not changed[harder.hand_mask].any()
+
+
+def test_boxes_move_and_grow_by_what_is_said(trials):
+    for trial in trials:
+        low, high = trial.bbox_xyxy.reshape(2, 2)
+        for share in FAMILIES["box_shift"].levels:
+            moved = FAMILIES["box_shift"].perturb(trial, share, 0).bbox_xyxy.reshape(2, 2) - (low, high)
+            np.testing.assert_allclose(moved[0], moved[1])
+            assert np.linalg.norm(moved[0]) == pytest.approx(share * (high - low).max())
+        for factor in FAMILIES["box_scale"].levels:
+            grown = FAMILIES["box_scale"].perturb(trial, factor, 0).bbox_xyxy.reshape(2, 2)
+            np.testing.assert_allclose(grown.mean(0), (low + high) / 2)
+            np.testing.assert_allclose(np.diff(grown, axis=0)[0], factor * (high - low))
+
+
+def test_blur_darkness_and_noise_are_as_strong_as_is_said(trials):
+    for trial in trials[:3]:
+        blurred = FAMILIES["blur"].perturb(trial, 0.04, 0).image
+        np.testing.assert_array_equal(blurred, gaussian_blur(trial.image, 0.04 * float(np.ptp(trial.sample.joints_img, axis=0).max())))
+        light = [FAMILIES["low_light"].perturb(trial, stops, 0).image.mean() for stops in FAMILIES["low_light"].levels]
+        assert all(brighter > darker for brighter, darker in pairwise([trial.image.mean(), *light]))
+    assert FAMILIES["joint_noise"].perturb(Trial.of(trials[0].sample, NoiseModel(0.5, 0.25)), 2.0, 0).noise == NoiseModel(1.0, 0.5)
 
 
 def test_covered_fingers_are_hidden_and_the_others_are_not(hand):

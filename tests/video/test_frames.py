@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 av = pytest.importorskip("av")
 
+from occhand.video import frames as frames_module  # noqa: E402
 from occhand.video.encode import VideoWriter, join_videos  # noqa: E402
 from occhand.video.frames import VideoError, _Clock, open_video  # noqa: E402
 
@@ -58,19 +60,28 @@ def test_frames_come_back_in_order_with_their_times(tmp_path):
     assert greys(video.frames(start=7)) == greys(frames)[7:]
 
 
+def test_colours_come_back(tmp_path):
+    red = np.full((48, 64, 3), (200, 60, 30), np.uint8)
+    with VideoWriter(tmp_path / "red.mp4") as writer:
+        writer.write(red, 0.0)
+    (frame,) = open_video(tmp_path / "red.mp4").frames()
+    assert np.abs(frame.picture.astype(int) - red).max() <= 4
+
+
 def test_a_variable_frame_rate_keeps_its_time_stamps(tmp_path):
     times = [0.0, 0.04, 0.08, 0.5, 0.51, 1.3]
     frames = list(open_video(write_video(tmp_path / "phone.mp4", times)).frames())
     np.testing.assert_allclose([frame.time for frame in frames], times, atol=1e-4)
 
 
-def write_stream(path, stamps):
+def write_stream(path, stamps, size=(48, 64)):
     """An MPEG transport stream, which may begin at any time and be joined to another byte by byte."""
     with av.open(str(path), "w", format="mpegts") as container:
         stream = container.add_stream("libx264", rate=25, options={"g": "1", "tune": "zerolatency"})
-        stream.width, stream.height, stream.pix_fmt, stream.time_base = 64, 48, "yuv420p", Fraction(1, 100)
+        stream.height, stream.width = size
+        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, 100)
         for k, stamp in enumerate(stamps):
-            frame = av.VideoFrame.from_ndarray(picture(k), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(k, *size), format="rgb24")
             frame.pts, frame.time_base = stamp, Fraction(1, 100)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -84,6 +95,16 @@ def test_where_time_jumps_back_it_goes_on_from_there(tmp_path):
     np.testing.assert_allclose([frame.time for frame in frames], np.arange(36) / 25, atol=1e-4)
 
 
+def test_a_video_that_changes_its_size_ends_there(tmp_path):
+    parts = [write_stream(tmp_path / "part.ts", range(0, 16, 4), size) for size in ((48, 64), (96, 80))]
+    (tmp_path / "joined.ts").write_bytes(b"".join(parts))
+    video = open_video(tmp_path / "joined.ts")
+    frames = list(video.frames())
+    assert [frame.picture is None for frame in frames] == [False] * 4 + [True] * 4
+    assert "is 80 x 96, the first one 64 x 48" in frames[5].error
+    assert [frame.index for frame in video.frames(start=6) if frame.picture is None] == [6, 7]
+
+
 def test_every_frame_is_later_than_the_one_before_and_a_late_one_moves_no_other():
     clock = _Clock(0.04)
     times = [clock.read(stamp) for stamp in (5.0, 5.04, 5.04, 5.08, 5.06, 5.12, None, 5.2)]
@@ -94,8 +115,10 @@ def test_every_frame_is_later_than_the_one_before_and_a_late_one_moves_no_other(
 
 
 def test_odd_sizes_gain_one_row_and_column(tmp_path):
-    frames = list(open_video(write_video(tmp_path / "odd.mp4", size=(47, 63))).frames())
-    assert frames[0].picture.shape == (48, 64, 3)
+    (first, *_) = open_video(write_video(tmp_path / "odd.mp4", size=(47, 63))).frames()
+    assert first.picture.shape == (48, 64, 3)
+    assert first.picture[2:12, 20].min() > 200  # the white corner is where it was
+    assert first.picture[2:12, 21].max() < 100
 
 
 @pytest.mark.parametrize(("quarter_turns", "corner"), [(1, (0, -1)), (2, (-1, -1)), (3, (-1, 0))])
@@ -114,18 +137,20 @@ def test_a_rotated_phone_video_comes_upright(tmp_path, quarter_turns, corner):
     assert sum(frame.picture[y, x].min() > 200 for y in (0, -1) for x in (0, -1)) == 1
 
 
-def test_a_frame_that_cannot_be_decoded_is_named_and_skipped(tmp_path):
+@pytest.mark.parametrize(("kept", "error"), [(0, "cannot be decoded"), (30, "is damaged")])
+def test_a_frame_that_cannot_be_decoded_is_named_and_skipped(tmp_path, kept, error):
     path = write_intra_video(tmp_path / "damaged.mkv")
+    assert open_video(path).frame_count == 10  # by its length: the container does not count
     with av.open(str(path)) as container:
         packet = [packet for packet in container.demux(video=0) if packet.size][5]
         payload = bytes(packet)
     data = bytearray(path.read_bytes())
     start = data.index(payload)
-    data[start : start + len(payload)] = bytes(len(payload))
+    data[start + kept : start + len(payload)] = bytes(len(payload) - kept)
     path.write_bytes(data)
     frames = list(open_video(path).frames())
     assert [frame.index for frame in frames if frame.picture is None] == [5]
-    assert frames[5].error
+    assert frames[5].error.startswith(error)
     assert len(frames) == 10
     np.testing.assert_allclose([frame.time for frame in frames], np.arange(10) / 25, atol=0.05)
 
@@ -149,13 +174,14 @@ def test_folders_are_read_in_the_order_of_their_numbers(tmp_path):
     assert "40 x 40, the first one 64 x 48" in frames[4].error
     np.testing.assert_allclose([frame.time for frame in frames], [0.0, 0.1, 0.2, 0.3, 0.4])
     assert greys(open_video(tmp_path).frames(start=3)) == [120, None]
+    assert greys(open_video(tmp_path).frames(start=4)) == [None]
 
 
 def test_a_folder_is_told_from_itself_after_a_change(tmp_path):
     for k in range(2):
         Image.fromarray(picture(k)).save(tmp_path / f"{k}.bmp")
     before = open_video(tmp_path).fingerprint()
-    assert open_video(tmp_path).fingerprint() == before
+    assert open_video(tmp_path).fingerprint() == before != open_video(tmp_path, fps=10.0).fingerprint()
     Image.fromarray(picture(5)).save(tmp_path / "1.bmp")  # of the same size
     os.utime(tmp_path / "1.bmp", (1, 1))
     changed = open_video(tmp_path).fingerprint()
@@ -168,6 +194,15 @@ def test_4k_frames_come_whole(tmp_path):
     assert [frame.picture.shape for frame in frames] == [(2160, 3840, 3)] * 2
 
 
+def test_frames_larger_than_a_picture_may_be_are_refused(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "clip.mp4", TIMES[:2])
+    monkeypatch.setattr(frames_module, "MAX_PIXELS", 48 * 64)
+    open_video(path)
+    monkeypatch.setattr(frames_module, "MAX_PIXELS", 48 * 64 - 1)
+    with pytest.raises(VideoError, match="frames of 64 x 48 are too large"):
+        open_video(path)
+
+
 def write_sound(path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=16000)
@@ -177,11 +212,28 @@ def write_sound(path):
         container.mux(stream.encode())
 
 
+def write_song(path):
+    """Sound with a cover, which FFmpeg shows as a picture track."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.float32), format="fltp", layout="mono")
+        frame.rate, frame.time_base, frame.pts = 44100, Fraction(1, 44100), 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    cover = io.BytesIO()
+    Image.fromarray(picture(0)).save(cover, "PNG")
+    body = b"\0image/png\0\x03\0" + cover.getvalue()
+    entry = b"APIC" + len(body).to_bytes(4, "big") + b"\0\0" + body
+    size = bytes(len(entry) >> shift & 127 for shift in (21, 14, 7, 0))
+    path.write_bytes(b"ID3\x03\0\0" + size + entry + path.read_bytes())
+
+
 def bad_videos(folder):
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "text.mp4").write_text("not a video")
     (folder / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nclip.mp4\n#EXT-X-ENDLIST\n")
     write_sound(folder / "sound.m4a")
+    write_song(folder / "song.mp3")
     whole = write_video(folder / "clip.mp4").read_bytes()
     (folder / "half.mp4").write_bytes(whole[: len(whole) // 3])
     (folder / "void").mkdir()
@@ -195,6 +247,7 @@ def bad_videos(folder):
         ("text.mp4", "Not a video"),
         ("half.mp4", "Not a video"),
         ("sound.m4a", "sound but no pictures"),
+        ("song.mp3", "sound but no pictures"),
         ("list.m3u8", "list.m3u8"),
         ("void", "No pictures in folder"),
     ],
@@ -210,8 +263,9 @@ def test_a_frame_rate_is_for_folders(tmp_path):
     with pytest.raises(VideoError, match="own time stamps"):
         open_video(write_video(tmp_path / "clip.mp4"), fps=30.0)
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
-    with pytest.raises(VideoError, match="expected more than 0"):
-        open_video(tmp_path, fps=0.0)
+    for fps in (0.0, -1.0, 1001.0, float("nan")):
+        with pytest.raises(VideoError, match="expected more than 0, at most 1000"):
+            open_video(tmp_path, fps=fps)
 
 
 def test_parts_join_without_a_seam(tmp_path):

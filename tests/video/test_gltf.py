@@ -4,34 +4,40 @@ import json
 import struct
 
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 
 from occhand.hand.hand_layer import load_hand
+from occhand.types import SIDES
 from occhand.video.gltf import save_animation_glb
 
 FRAMES = 12
 
 
-def table(side: str = "left") -> dict[str, np.ndarray]:
-    """A hand that is there in frames 0 to 4 and 8 to 11."""
+def table(side: str = "left", track: int = 3, bend: float = 0.2) -> dict[str, np.ndarray]:
+    """A hand that is there in frames 2 to 4 and 8 to 11; without a bend it is turned as a whole."""
     import torch
 
-    frame = np.array([k for k in range(FRAMES) if not 5 <= k < 8])
-    pose = np.random.default_rng(0).normal(0, 0.2, (len(frame), 16, 3))
+    frame = np.array([k for k in range(FRAMES) if 2 <= k < 5 or k >= 8])
+    rng = np.random.default_rng(track)
+    pose, betas = rng.normal(0, 0.2, (len(frame), 16, 3)), rng.normal(0, 1, 10)
+    pose[:, 1:] *= bend / 0.2
     layer = load_hand()
     signs = np.array([1, -1, -1]) if side == "left" else np.ones(3)
     rotations = torch.from_numpy(Rotation.from_rotvec((pose * signs).reshape(-1, 3)).as_matrix().reshape(-1, 16, 3, 3)).float()
     mirror = np.array([-1.0 if side == "left" else 1.0, 1.0, 1.0])
     place = np.array([0.02, 0.01, 0.5]) + np.arange(len(frame))[:, None] * 0.01
-    joints = layer(rotations, torch.zeros(len(frame), 10)).joints.double().numpy() * mirror + place[:, None]
+    posed = layer(rotations, torch.from_numpy(betas).float().expand(len(frame), 10))
+    vertices, joints = (points.double().numpy() * mirror + place[:, None] for points in (posed.vertices, posed.joints))
     return {
         "frame": frame,
         "time_s": frame / 30,
-        "track": np.full(len(frame), 3),
+        "track": np.full(len(frame), track),
         "side": np.full(len(frame), side),
         "pose": pose.reshape(-1, 48).astype(np.float32),
-        "betas": np.zeros((len(frame), 10), np.float32),
+        "betas": np.tile(betas.astype(np.float32), (len(frame), 1)),
         "joints": joints.astype(np.float32),
+        "vertices": vertices,
     }
 
 
@@ -55,8 +61,8 @@ def read_glb(path):
     return document, arrays
 
 
-def joints_at(document, arrays, key: int):
-    """World places of the skin's joints at a key of the animation."""
+def transforms_at(document, arrays, key: int, skin: int = 0):
+    """Of a skin's joints, to the world, at a key of the animation."""
     animation = document["animations"][0]
     nodes = [dict(node) for node in document["nodes"]]
     for channel in animation["channels"]:
@@ -73,7 +79,15 @@ def joints_at(document, arrays, key: int):
             visit(child, world[index])
 
     visit(0, np.eye(4))
-    return np.stack([world[node][:3, 3] for node in document["skins"][0]["joints"]])
+    return np.stack([world[node] for node in document["skins"][skin]["joints"]])
+
+
+def mesh_of(document, arrays, skin: int = 0) -> dict[str, np.ndarray]:
+    """What glTF names the attributes of a skin's mesh, and its triangles."""
+    (node,) = (node for node in document["nodes"] if node.get("skin") == skin)
+    (primitive,) = document["meshes"][node["mesh"]]["primitives"]
+    parts = primitive["attributes"] | {"faces": primitive["indices"]}
+    return {name: arrays[accessor] for name, accessor in parts.items()} | {"faces": arrays[parts["faces"]].reshape(-1, 3)}
 
 
 def test_the_skeleton_is_that_of_the_table_in_gltfs_frame(tmp_path):
@@ -85,7 +99,46 @@ def test_the_skeleton_is_that_of_the_table_in_gltfs_frame(tmp_path):
         index = [0, 5, 6, 7, 9, 10, 11, 17, 18, 19, 13, 14, 15, 1, 2, 3]  # MANO's joints in the house order
         for key in range(len(hands["frame"])):
             expected = hands["joints"][key][index] * [1.0, -1.0, -1.0]
-            np.testing.assert_allclose(joints_at(document, arrays, key), expected, atol=1e-5)
+            np.testing.assert_allclose(transforms_at(document, arrays, key)[:, :3, 3], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize(("bend", "mean_mm", "most_mm"), [(0.0, 1e-4, 1e-3), (0.2, 0.5, 6.0)])
+def test_the_skin_follows_the_skeleton_and_looks_outwards(tmp_path, side, bend, mean_mm, most_mm):
+    """Without a bend to the last digit, else but for the pose blend shapes."""
+    hands = table(side, bend=bend)
+    save_animation_glb(tmp_path / "hands.glb", lambda: [hands], load_hand(), 1.0)
+    document, arrays = read_glb(tmp_path / "hands.glb")
+    mesh = mesh_of(document, arrays)
+    inverse = arrays[document["skins"][0]["inverseBindMatrices"]].reshape(16, 4, 4).swapaxes(1, 2)
+    for key in range(len(hands["frame"])):
+        skinning = (transforms_at(document, arrays, key) @ inverse)[mesh["JOINTS_0"]]
+        points = np.einsum(
+            "vj,vjab,vb->va", mesh["WEIGHTS_0"], skinning[..., :3, :], np.pad(mesh["POSITION"], ((0, 0), (0, 1)), constant_values=1)
+        )
+        off_mm = 1e3 * np.linalg.norm(points - hands["vertices"][key] * [1.0, -1.0, -1.0], axis=1)
+        assert off_mm.mean() < mean_mm
+        assert off_mm.max() < most_mm
+    corners = mesh["POSITION"][mesh["faces"]].astype(float)
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert ((corners.mean(1) - mesh["POSITION"].mean(0)) * across).sum() > 0
+    assert (mesh["NORMAL"][mesh["faces"][:, 0]] * across).sum(1).mean() > 0
+
+
+def test_two_hands_are_two_skeletons_of_their_own_look(tmp_path):
+    both = [table("left", 3), table("right", 4)]
+    piece = {name: np.concatenate([hands[name] for hands in both]) for name in both[0]}
+    order = np.argsort(piece["frame"], kind="stable")
+    half = len(order) // 2 + 1
+    pieces = [{name: column[rows] for name, column in piece.items()} for rows in (order[:half], order[half:])]
+    save_animation_glb(tmp_path / "hands.glb", lambda: pieces, load_hand(), 1.0)
+    document, arrays = read_glb(tmp_path / "hands.glb")
+    for skin, hands in enumerate(both):
+        for key in range(len(hands["frame"])):
+            expected = hands["joints"][key][0] * [1.0, -1.0, -1.0]
+            np.testing.assert_allclose(transforms_at(document, arrays, key, skin)[0, :3, 3], expected, atol=1e-6)
+    colours = [material["pbrMetallicRoughness"]["baseColorFactor"] for material in document["materials"]]
+    assert colours[0] != colours[1]
 
 
 def test_a_hand_is_shown_while_it_is_there(tmp_path):
@@ -98,7 +151,8 @@ def test_a_hand_is_shown_while_it_is_there(tmp_path):
     times, scales = arrays[sampler["input"]][:, 0], arrays[sampler["output"]][:, 0]
     for frame in range(FRAMES):
         shown = scales[np.searchsorted(times, np.float32(frame / 30), "right") - 1]
-        assert shown == (0.0 if 5 <= frame < 8 else 1.0)
+        assert shown == (1.0 if frame in table()["frame"] else 0.0)
+    assert scales[-1] == 1.0  # so it stays, as the picture does, after the last frame
 
 
 def test_skin_weights_are_whole_and_trimesh_reads_the_file(tmp_path):

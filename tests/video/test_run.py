@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,10 +17,14 @@ import pytest
 
 av = pytest.importorskip("av")
 
+from occhand.hand.hand_layer import load_hand  # noqa: E402
 from occhand.predictor import Predictor  # noqa: E402
-from occhand.video import finish, measure, run  # noqa: E402
+from occhand.types import Camera  # noqa: E402
+from occhand.video import draw, finish, measure, run  # noqa: E402
 from occhand.video.encode import VideoWriter  # noqa: E402
 from occhand.video.frames import VideoError, open_video  # noqa: E402
+from occhand.video.pose import pose_rows, visible_joints  # noqa: E402
+from occhand.video.rows import flat_hands  # noqa: E402
 from occhand.video.run import VideoConfig, process_video  # noqa: E402
 from occhand.video.smooth import SmoothConfig  # noqa: E402
 from tests.video.conftest import HEIGHT, WIDTH, K, Truth, frames_of, moving_hand, predictor_of, quick_predictor_of  # noqa: E402
@@ -75,6 +80,8 @@ def test_everything_is_written_and_true(tmp_path, one_hand):
     pixels = truth @ K.T
     assert np.abs(hands["joints_img"] - pixels[..., :2] / pixels[..., 2:]).mean() < 0.5
     assert hands["visible"].mean() > 0.5
+    np.testing.assert_array_equal(hands["K"], K)
+    assert not hands["camera_assumed"]
     frames = list(open_video(tmp_path / "out" / "annotated.mp4").frames())
     assert len(frames) == 60
     np.testing.assert_allclose([frame.time for frame in frames], np.arange(60) / FPS, atol=1e-3)
@@ -84,8 +91,6 @@ def test_everything_is_written_and_true(tmp_path, one_hand):
 def test_numbers_in_the_table_give_the_joints(tmp_path, one_hand):
     """pose, betas and translation through the hand layer, as the documentation says; a left hand by its mirror image."""
     import torch
-
-    from occhand.hand.hand_layer import load_hand
 
     hands = [[one, *both] for [one], *both in zip(one_hand[:20], moving_hand(20, "left", 0.1, 0.09), strict=True)]
     source = open_video(write_clip(tmp_path / "clip.mp4", 20))
@@ -110,6 +115,8 @@ def test_the_parquet_table_is_the_other_one(tmp_path, one_hand):
         column = np.array(table[name].to_pylist()).reshape(hands[name].shape)
         np.testing.assert_array_equal(column.astype(hands[name].dtype), hands[name], name)
     assert table.num_rows == len(hands["frame"]) == 20
+    assert "pip install" not in run.summary(result)
+    assert hands["camera_assumed"]
 
 
 def test_without_pyarrow_the_way_to_the_table_is_said(tmp_path, one_hand, monkeypatch):
@@ -172,7 +179,7 @@ def test_frames_that_cannot_be_decoded_are_named_skipped_and_bridged(tmp_path, o
     (folder / "7.png").write_bytes((folder / "7.png").read_bytes()[:60])
     result = process_video(quick_predictor_of(Truth(one_hand)), open_video(folder), tmp_path / "out", "fit")
     (skipped,) = result.record["skipped_frames"]
-    assert skipped["frame"] == 7
+    assert (skipped["frame"], skipped["time_s"]) == (7, pytest.approx(7 / FPS, abs=1e-6))
     assert "7.png" in skipped["reason"]
     table = np.load(tmp_path / "out" / "hands.npz")
     assert np.flatnonzero(~table["frame_decoded"]).tolist() == [7]
@@ -219,6 +226,56 @@ def test_a_writer_that_is_broken_shows_before_any_hand_is_sought(tmp_path, one_h
     assert [file.name for file in (tmp_path / "out" / ".segments").iterdir()] == ["run.json"]
 
 
+def test_a_track_is_summed_up_over_all_pieces_that_hold_it():
+    pieces = [
+        {
+            "frame": [0, 1, 1, 2, 2],
+            "track": [0, 0, 4, 0, 4],
+            "side": ["left", "left", "right", "left", "right"],
+            "bridged": [0, 1, 0, 0, 0],
+        },
+        {"frame": [3, 3, 4], "track": [2, 4, 4], "side": ["left", "right", "right"], "bridged": [0, 1, 1]},
+    ]
+    records = run._track_records(iter([{name: np.array(column) for name, column in piece.items()} for piece in pieces]))
+    assert [tuple(record.values()) for record in records] == [(0, "left", 0, 2, 3, 1), (2, "left", 3, 3, 1, 0), (4, "right", 1, 4, 4, 2)]
+
+
+def test_joints_are_visible_in_the_picture_and_before_the_hands_of_their_frame():
+    facing = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])  # the back of the hand
+    fingers_first = np.array([[0.0, 0.0, 1.0], [0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])
+    rows = replace(flat_hands(5), frame=np.array([0, 0, 1, 2, 3]), translation=np.array([[0.0, 0.0, z] for z in (0.5, 0.3, 0.5, 0.5, 0.5)]))
+    rows.rotations[:, 0] = facing
+    rows.rotations[3, 0] = fingers_first
+    layer = load_hand()
+    middle = pose_rows(rows, layer).joints.mean(1) - rows.translation
+    rows.translation[:] -= middle
+    rows.translation[4, 0] += 0.09
+    posed = pose_rows(rows, layer)
+    camera = Camera(np.array([[200.0, 0.0, 79.5], [0.0, 200.0, 49.5], [0.0, 0.0, 1.0]]), 100, 160)
+    behind, before, alone, end_on, at_the_border = visible_joints(rows.frame, posed, layer.faces.numpy(), camera)
+    assert before.all()
+    assert alone.all()
+    assert not behind[[0, 1, 5, 9, 13, 17]].any()
+    assert not end_on[[0, 5, 9, 13]].any()
+    assert end_on[[8, 12]].all()
+    pixels = posed.joints[4] @ camera.K.T
+    np.testing.assert_array_equal(at_the_border, pixels[:, 0] / pixels[:, 2] < 159.5)
+    assert 0 < at_the_border.sum() < 21
+
+
+@pytest.mark.parametrize("source", ["assumed", "given"])
+def test_a_frame_names_its_hands_and_says_what_is_a_guess(monkeypatch, source):
+    layer, said, meshes = load_hand(), [], []
+    monkeypatch.setattr(draw, "draw_label", lambda picture, text, **options: said.append(text) or picture)
+    monkeypatch.setattr(draw, "overlay", lambda picture, drawn, K: meshes.extend(drawn) or picture)
+    vertices, faces = layer.v_template.double().numpy(), layer.faces.numpy()
+    hands = [draw.DrawnHand(1, "left", False, vertices, faces, (5.0, 5.0)), draw.DrawnHand(2, "right", True, vertices, faces, (9.0, 5.0))]
+    draw.draw_frame(np.zeros((HEIGHT, WIDTH, 3), np.uint8), hands, Camera(K, HEIGHT, WIDTH, source))
+    guess = ["camera assumed: distance is a guess"] if source == "assumed" else []
+    assert said == ["left 1", "right 2, not seen", *guess]
+    assert [mesh.colour for mesh in meshes] == [draw.PALETTE[1], draw.BRIDGED_COLOUR]
+
+
 def test_another_run_in_the_folder_is_not_mixed_in(tmp_path, one_hand, monkeypatch):
     path = write_clip(tmp_path / "clip.mp4", 20)
     monkeypatch.setattr(run, "_write_files", lambda *args: pytest.fail("stop"))
@@ -227,6 +284,11 @@ def test_another_run_in_the_folder_is_not_mixed_in(tmp_path, one_hand, monkeypat
     config = VideoConfig(K=K, smoothing=SmoothConfig(span=None))
     with pytest.raises(VideoError, match="another camera, smoothing"):
         process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit", config)
+    with pytest.raises(VideoError, match="with another model\\. Run it again as it was"):
+        process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "other")
+    os.utime(path, (1, 1))
+    with pytest.raises(VideoError, match="with another video\\. Run it again as it was"):
+        process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit")
 
 
 class StopError(Exception):

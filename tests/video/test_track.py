@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,32 @@ def test_a_short_loss_keeps_the_number_and_a_long_one_does_not():
         assert list(rows[29]) == [0]
         assert not rows[35]
         assert list(rows[-1]) == [number]
+
+
+def test_a_hand_is_looked_for_where_it_moves_to_and_not_beyond_a_moment():
+    class Asked(Stage):
+        def __init__(self):
+            super().__init__()
+            self.places = []
+
+        def follow(self, image, joints_img):
+            self.places.append(float(joints_img[:, 0].mean() - SHAPE[:, 0].mean()))
+            return super().follow(image, joints_img)
+
+    stage = Asked()
+    play(HandTracker(stage, stage), stage, [[("right", points(60 + 5 * k))] if k < 20 else [] for k in range(50)])
+    assert stage.places[18] == pytest.approx(60 + 5 * 19, abs=0.1)  # the first frame is searched
+    assert max(stage.places) == stage.places[-1] == pytest.approx(60 + 5 * 19 + 5 * FPS * 0.2, abs=0.1)
+
+
+def test_a_doubtful_hand_begins_no_track_and_a_box_holds_what_was_seen():
+    stage = Stage()
+    seen = replace(points(100), weights=np.where(np.arange(21) < 20, 1.0, 0.0))
+    seen.joints_img[20] = 310.0
+    stage.hands = [("left", points(220, score=0.55)), ("right", seen)]
+    (tracked,) = HandTracker(stage, stage).step(PICTURE, 0.0)
+    assert tracked.hand.side == "right"
+    np.testing.assert_array_equal(tracked.hand.bbox_xyxy, [*seen.joints_img[:20].min(0), *seen.joints_img[:20].max(0)])
 
 
 def test_low_confidence_is_a_loss():

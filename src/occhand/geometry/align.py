@@ -43,7 +43,7 @@ def procrustes(
     R = (U * signs[..., None, :]) @ Vh
     spread = a.square().sum((-2, -1))
     rounding = torch.finfo(source.dtype).eps * source.abs().amax((-2, -1))
-    is_point = spread <= source.shape[-2] * rounding**2
+    is_point = spread <= 3 * source.shape[-2] * rounding**2  # so much at most in each of the three coordinates
     scale = torch.where(is_point, 0.0, (singular * signs).sum(-1) / torch.where(is_point, 1.0, spread))
     t = target_mean - scale[..., None] * (R @ source_mean[..., None]).squeeze(-1)
     return Similarity(scale, R, t)

@@ -92,7 +92,7 @@ def _read_mano(path: Path, side: Side | None) -> HandParameters:
     if size > _MAX_FILE_BYTES:
         raise ValueError(f"{path} has {size:,} bytes; a MANO file has about 4 million. {_GET_MANO}")
     arrays = read_mano_pickle(data, str(path))
-    parents = arrays.pop("kintree_table")[0].astype(np.int64) & 0xFFFFFFFF
+    parents = arrays.pop("kintree_table")[0].astype(np.int64)
     if tuple(parents[1:]) != PARENTS[1:]:
         raise ValueError(f"{path} has another kinematic tree than MANO: parents {parents.tolist()}. {_GET_MANO}")
     if has_flipped_shapedirs(arrays["v_template"], arrays["shapedirs"]):
