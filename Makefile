@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out/demo
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Byte code is made of what is imported, when it is: all of it would take pip longer than everything else.
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 TEST_THREADS := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
 .PHONY: demo test lint clean
