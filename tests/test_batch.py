@@ -196,9 +196,9 @@ def test_an_entry_without_a_stamp_counts_as_not_done(photos, tmp_path, predict):
 
 
 def test_files_of_weights_that_change_make_another_run(tmp_path):
-    weights, hand = tmp_path / "a.safetensors", tmp_path / "hand.npz"
-    weights.write_bytes(b"one")
-    hand.write_bytes(b"hand")
+    weights, hand, graph = tmp_path / "a.safetensors", tmp_path / "hand.npz", tmp_path / "net.xml"
+    for file in (weights, hand, graph, graph.with_suffix(".bin")):
+        file.write_bytes(b"one")
 
     def settings(**changes):
         named = {"model": str(weights), "hand": str(hand), "joints_from": weights, "refine": None, "runtime": "auto"} | changes
@@ -211,6 +211,9 @@ def test_files_of_weights_that_change_make_another_run(tmp_path):
         os.utime(file, (1, 1))
         assert settings() != before
         before = settings()
+    before = settings(model=graph)
+    os.utime(graph.with_suffix(".bin"), (1, 1))
+    assert settings(model=graph) != before
     assert settings(model="fit", hand="open", joints_from=None)["files"] == {}
 
 

@@ -239,9 +239,12 @@ def _predict_batch(batch: Plan) -> list[Outcome]:
 
 
 def settings_of(given: Given, options: OutputOptions, **named: Any) -> dict[str, Any]:
-    """What the results of a run depend on, for `BatchJob`; of arguments that name a file also its stamp, as files of weights change."""
+    """What the results of a run depend on, for `BatchJob`; of arguments that name a file also its stamp, as files of weights change.
+
+    An OpenVINO network's weights lie beside the file that is named.
+    """
     K = None if given.K is None else given.K.tolist()
     texts = {key: None if value is None else str(value) for key, value in named.items()}
     paths = {key: Path(value) for key, value in named.items() if isinstance(value, str | Path)}
-    files = {key: _stamp(path) for key, path in paths.items() if path.is_file()}
+    files = {key: _stamp(path) + _stamp(path.with_suffix(".bin")) for key, path in paths.items() if path.is_file()}
     return {"version": occhand.__version__, "K": K, "options": asdict(options), "files": files} | texts

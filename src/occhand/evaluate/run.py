@@ -100,17 +100,18 @@ def evaluate(
     hands, left_out = _predict(subject, dataset, benchmark, out, config, joints, progress)
     wrist = config.wrist or (benchmark.wrist if not isinstance(subject, Predictions) else "own")
     mistakes = _guard(hands, wrist, config.score_anyway)
-    _remove_earlier(out, is_file_scored=isinstance(subject, Predictions))
     if wrist == "given":
         hands = hands.with_given_wrist()
     known = hands.select(np.flatnonzero(hands.is_known))
+    figures = tuple(_figures(known, benchmark, wrist))
+    _remove_earlier(out, is_file_scored=isinstance(subject, Predictions))
     report = EvaluationReport(
         subject=name,
         data=benchmark.label,
         data_title=benchmark.title,
         protocol=benchmark.protocol,
         hand="" if isinstance(subject, Predictions) else subject.hand.name,
-        figures=tuple(_figures(known, benchmark, wrist)),
+        figures=figures,
         samples=len(known),
         expected=benchmark.expected_samples(dataset),
         left_out=(*left_out_by(dataset), *left_out),
