@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` and `make test`.
+# Two commands do all the set-up: `make demo` and `make test`. `make lint` checks style and types.
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out/demo
@@ -17,7 +17,7 @@ else
 	$(BIN)/occhand predict examples/rendered-hand.png --keypoints examples/rendered-hand.json --out "$(OUT)" --turntable
 endif
 
-test: $(VENV)/.dev lint
+test: $(VENV)/.dev
 	$(TEST_THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(VENV)/.dev
