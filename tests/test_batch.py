@@ -217,6 +217,15 @@ def test_files_of_weights_that_change_make_another_run(tmp_path):
     assert settings(model="fit", hand="open", joints_from=None)["files"] == {}
 
 
+def test_another_camera_and_other_options_make_another_run(monkeypatch):
+    options, K = OutputOptions(), np.diag([600.0, 600.0, 1.0])
+    runs = [settings_of(Given(), options), settings_of(Given(K=K), options), settings_of(Given(K=K + np.eye(3, k=2)), options)]
+    runs += [settings_of(Given(), OutputOptions(("ply",))), settings_of(Given(), OutputOptions(has_maps=True))]
+    monkeypatch.setattr("occhand.__version__", "0.0.0")
+    texts = {json.dumps(settings) for settings in [*runs, settings_of(Given(), options)]}
+    assert len(texts) == 6
+
+
 def test_result_folders_differ_by_more_than_case(tmp_path, monkeypatch):
     monkeypatch.setattr("occhand.outputs.list_images", lambda paths: paths)
     plan, _ = plan_outputs([Path("1/Hand.jpg"), Path("2/hand.jpg"), Path("3/HAND.JPG"), Path("Summary.JSON.png")], tmp_path)

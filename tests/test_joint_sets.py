@@ -37,6 +37,27 @@ def test_own_joints_lean_on_the_given_ones(sets):
     assert 0.3 < (~has_picture).float().mean() < 0.4
 
 
+def test_hidden_joints_are_said_to_be_hidden_and_further_off(sets):
+    evidence, has_picture = drawn_evidence(sets, True, generator())
+    visible = sets.joints_visible
+    with_picture = has_picture.expand_as(visible)
+    seen, off = evidence.sight.seen, (evidence.joints_crop - sets.joints_crop).abs().mean(-1)
+    assert 1.5 < seen[visible & with_picture].mean() < 4
+    assert -4 < seen[~visible & with_picture].mean() < -1.5
+    assert seen[with_picture].abs().mean() > 5 * seen[~with_picture].abs().mean()
+    spread = evidence.spread.mean(-1)
+    assert spread[~visible & with_picture].mean() > 1.1 * spread[visible & with_picture].mean()
+    assert off[~visible & with_picture].mean() > 1.3 * off[visible & with_picture].mean()
+
+
+def test_joints_are_hidden_finger_by_finger(sets):
+    hidden = (~sets.joints_visible).float()
+    assert 0.25 < hidden.mean() < 0.35  # 0.3: the product of two even draws, times 1.2
+    together = torch.corrcoef(hidden.mT)
+    for tip in (4, 8, 12, 16):
+        assert together[tip - 1, tip] > together[tip, tip + 1] + 0.05
+
+
 def test_networks_that_take_no_joints_are_given_none(sets):
     evidence, has_picture = drawn_evidence(sets, False, generator())
     assert evidence.given is None
@@ -48,6 +69,8 @@ def test_depths_err_where_joints_alone_do_and_say_how_far(sets):
     truth = depths(sets)
     guess = truth + 0.01 * torch.randn(truth.shape, generator=generator(2))
     sight = with_drawn_depths(evidence, sets, guess, has_picture, generator(3)).sight
+    moved = with_drawn_depths(evidence, sets, guess + 0.1, has_picture, generator(3)).sight
+    torch.testing.assert_close(moved.depth, sight.depth, atol=1e-5, rtol=0)
     off, off_guess = sight.depth - truth, guess - guess.mean(1, keepdim=True) - truth
     assert correlation(off, off_guess) > 0.2  # less than what depths are drawn with, as all stay near the mean
     assert correlation(off, off_guess.roll(1, 0)).abs() < 0.02

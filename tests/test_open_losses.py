@@ -1,5 +1,7 @@
 """The loss of the small open models, and the errors and paint that its batches get."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,11 @@ from occhand.data.joint_errors import DetectorErrors, FixedErrors, hand_extent
 from occhand.data.paint import Paint
 from occhand.data.transforms import TrainingCrop, cut_crop
 from occhand.geometry.camera import project
+from occhand.geometry.rotation import axis_angle_to_matrix
 from occhand.hand.skeleton import JOINT_NAMES
 from occhand.joint_sets import turned_hands
 from occhand.models.presets import create_model
-from occhand.open_losses import OpenLoss, hand_terms
+from occhand.open_losses import OpenLoss, hand_terms, target_heatmaps
 from occhand.synth.generate import generate_sample
 from occhand.types import ModelInput
 
@@ -62,6 +65,48 @@ def test_a_detector_errs_in_every_way(crop):
     assert torch.equal(given.nan_to_num(), DetectorErrors()(many, generator()).nan_to_num())
 
 
+def test_whole_fingers_err_the_more_the_nearer_to_their_tips_and_hidden_joints_by_their_factor(crop):
+    many = TrainingCrop(*(part.repeat(500, *[1] * (part.ndim - 1)) for part in crop))
+    plain = {"visible": (0.02, 0.02), "gross": 0.0, "missing": 0.0, "hidden_missing": 0.0, "none": 0.0}
+
+    def deviation(**options):
+        errors = (DetectorErrors(**plain, **options)(many, generator()) - many.joints_crop) / hand_extent(many.joints_crop)
+        return errors.square().mean(-1)
+
+    by_joint = deviation(hidden_factor=(1.0, 1.0)).mean(0).sqrt()
+    assert by_joint[0] == pytest.approx(0.02, rel=0.03)
+    for k in (1, 2, 3, 4):
+        assert by_joint[k::4].tolist() == pytest.approx([0.02 * (1 + (k / 4) ** 2) ** 0.5] * 5, rel=0.03)
+    worse = deviation(hidden_factor=(3.0, 3.0), finger=0.0)
+    assert worse[many.joints_visible].mean().sqrt() == pytest.approx(0.02, rel=0.03)
+    assert worse[~many.joints_visible].mean().sqrt() == pytest.approx(0.06, rel=0.03)
+
+
+def test_hidden_joints_are_missing_twice_as_often(crop):
+    many = TrainingCrop(*(part.repeat(500, *[1] * (part.ndim - 1)) for part in crop))
+    seen = many.joints_visible
+
+    def missing(**options):
+        exact = {"gross": 0.0, "missing": 0.0, "hidden_missing": 0.0, "none": 0.0}
+        return DetectorErrors(**exact | options)(many, generator()).isnan()[..., 0]
+
+    some = missing(missing=1.0, missing_joints=0.5)
+    assert some[seen].float().mean() == pytest.approx(0.25, abs=0.01)
+    assert some[~seen].float().mean() == pytest.approx(0.5, abs=0.02)
+    assert torch.equal(missing(hidden_missing=1.0), ~seen)
+
+
+def test_half_of_the_gross_errors_lie_at_another_joint(crop):
+    many = TrainingCrop(*(part.repeat(100, *[1] * (part.ndim - 1)) for part in crop))
+    exact = {"visible": (1e-9, 1e-9), "missing": 0.0, "hidden_missing": 0.0, "none": 0.0}
+    given = DetectorErrors(**exact, gross=1.0, gross_joints=1.0)(many, generator())
+    distances = torch.cdist(given, many.joints_crop)
+    is_at_its_own = distances.diagonal(dim1=1, dim2=2) < 1e-4
+    is_at_another = (distances.amin(-1) < 1e-4) & ~is_at_its_own
+    assert is_at_another.float().mean() == pytest.approx(0.25 * 20 / 21, abs=0.03)
+    assert is_at_its_own.float().mean() == pytest.approx(0.5, abs=0.03)
+
+
 def test_paint_keeps_what_is_drawn_and_hides_what_it_covers(crop):
     painted = Paint(cover=1.0)(crop, generator())
     assert painted.image.shape == crop.image.shape
@@ -73,6 +118,38 @@ def test_paint_keeps_what_is_drawn_and_hides_what_it_covers(crop):
     torch.testing.assert_close(nothing.image, crop.image, atol=2e-4, rtol=0)
 
 
+def only(**strengths):
+    return Paint(**{part.name: strengths.get(part.name, 0.0) for part in fields(Paint)})
+
+
+def test_joints_count_as_hidden_where_the_picture_is_covered(crop):
+    many = TrainingCrop(*(part.repeat(20, *[1] * (part.ndim - 1)) for part in crop))
+    painted = only(cover=1.0)(many, generator())
+    column, row = (many.joints_crop * many.image.shape[-1]).long().clamp(0, many.image.shape[-1] - 1).unbind(-1)
+    is_changed = ((painted.image - many.image).abs().amax(1) > 1e-3)[torch.arange(len(row))[:, None], row, column]
+    some = many.joints_visible & (many.joints_crop > 0).all(-1) & (many.joints_crop < 1).all(-1)
+    assert 0.2 < is_changed[some].float().mean() < 0.8
+    assert (is_changed == ~painted.joints_visible)[some].float().mean() > 0.95
+
+
+def test_spectra_are_mixed_with_another_picture(crop):
+    mixed = only(spectrum=1.0)(crop, generator()).image
+    assert (mixed - crop.image).abs().mean((1, 2, 3)).min() > 0.005
+    same = crop._replace(image=crop.image[:1].expand_as(crop.image))
+    torch.testing.assert_close(only(spectrum=1.0)(same, generator()).image, same.image.clamp_min(1e-4), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "dims"), [("contrast", (2, 3)), ("saturation", (1,))])
+def test_contrast_and_saturation_vary_about_what_they_were(crop, name, dims):
+    many = TrainingCrop(*(part.repeat(20, *[1] * (part.ndim - 1)) for part in crop))
+    after, before = (
+        (image - image.mean(dims, keepdim=True)).square().mean((1, 2, 3)).sqrt()
+        for image in (only(**{name: 0.1})(many, generator()).image, many.image)
+    )
+    assert (after / before).mean() == pytest.approx(1, abs=0.05)
+    assert (after / before).std() == pytest.approx(0.1, rel=0.3)
+
+
 def test_turned_hands_are_seen_by_their_camera(crop, model):
     turned = turned_hands(crop, 32, generator())
     torch.testing.assert_close(project(turned.joints_cam, turned.K), turned.joints_crop, atol=1e-5, rtol=0)
@@ -80,6 +157,10 @@ def test_turned_hands_are_seen_by_their_camera(crop, model):
     relative = turned.joints_cam - turned.joints_cam[:, :1]
     others = [joint for joint in range(21) if joint != LEFT_TIP]
     torch.testing.assert_close((posed - posed[:, :1])[:, others], relative[:, others], atol=1e-4, rtol=0)
+    source = torch.cdist(turned.pose[:, 3:], crop.pose[:, 3:]).argmin(1)
+    assert torch.equal(turned.betas, crop.betas[source])
+    assert torch.equal(turned.is_mirrored, crop.is_mirrored[source])
+    assert crop.is_mirrored[source].unique().numel() == 2
 
 
 def test_the_truth_costs_nothing(crop, model):
@@ -91,6 +172,34 @@ def test_the_truth_costs_nothing(crop, model):
     terms = hand_terms(truth, crop, model.hand)
     assert float(terms.pop("reprojection")) < 2e-3  # the annotated tip of a left hand's middle finger
     assert all(float(term) < 1e-4 for term in terms.values())
+
+
+def test_terms_are_of_hands_on_their_wrists_and_articulation_forgives_a_turn(crop, model):
+    rotations = model.hand.rotations_from_axis_angle(crop.pose)
+    posed = model.hand(rotations, crop.betas)
+    truth = model(ModelInput(crop.image, crop.joints_crop))._replace(
+        vertices=posed.vertices + 0.3, joints=posed.joints + 0.3, rotations=rotations, betas=crop.betas
+    )
+    terms = hand_terms(truth, crop, model.hand)
+    assert all(float(term) < 1e-4 for name, term in terms.items() if name != "reprojection")
+    turn = axis_angle_to_matrix(torch.tensor([0.3, -0.5, 0.9]))
+    turned = truth._replace(joints=truth.joints @ turn.mT, rotations=torch.cat([turn @ rotations[:, :1], rotations[:, 1:]], 1))
+    terms = hand_terms(turned, crop, model.hand)
+    assert terms["articulation"] < 1e-6
+    assert terms["joints"] > 0.01
+    behind = truth._replace(joints=truth.joints - torch.cat([torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 5.0]]).expand(20, 3)]))
+    assert hand_terms(behind, crop, model.hand)["reprojection"] <= 1
+
+
+def test_target_heatmaps_stand_where_the_joints_are():
+    joints = torch.tensor([[0.7, 0.2], [0.4, 0.8], [0.015, 0.5], [0.5, 0.985], [1.3, 0.5]]).repeat(5, 1)[None, :21]
+    maps, is_inside = target_heatmaps(joints, 16)
+    assert is_inside[0].tolist() == [k % 5 < 2 for k in range(21)]
+    centres = (torch.arange(16) + 0.5) / 16
+    maps = maps[0, :2].unflatten(-1, (16, 16))
+    torch.testing.assert_close(maps.sum((1, 2)), torch.ones(2))
+    place = torch.stack([(maps.sum(1) * centres).sum(-1), (maps.sum(2) * centres).sum(-1)], -1)
+    torch.testing.assert_close(place, joints[0, :2], atol=1e-3, rtol=0)
 
 
 def test_the_loss_falls_and_is_the_generators(crop):

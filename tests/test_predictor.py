@@ -8,7 +8,12 @@ import pytest
 import torch
 
 from occhand import HandMesh, Predictor, load_hand
+from occhand.detect import DetectedHand, Keypoints2D
+from occhand.detect.mediapipe import MediaPipeHands
+from occhand.estimators import Estimate
 from occhand.hand.skeleton import JOINT_NAMES
+from occhand.result import draw_hands, result_record
+from occhand.types import Camera
 
 K = np.array([[600.0, 0.0, 319.5], [0.0, 600.0, 239.5], [0.0, 0.0, 1.0]])
 
@@ -157,3 +162,151 @@ def test_joints_of_a_hand_cut_by_the_border_are_enough(example_image, joints, mo
     assert np.isfinite(hand.vertices).all()
     with pytest.raises(ValueError, match="outside of the image"):
         Predictor.from_pretrained(model)(example_image, keypoints=cut, sides=["right"], boxes=np.array([[-90.0, 0.0, 40.0, 90.0]]), K=K)
+
+
+class AnyHands:
+    """Another hand of random numbers for each view; no mesh of them is a hand."""
+
+    keypoint_need = "none"
+
+    def __init__(self):
+        self.hand = load_hand()
+
+    def __call__(self, views):
+        shapes = ((16, 3, 3), (10,), (3,), (778, 3), (21, 3))
+        rotations, betas, translation, vertices, joints = (torch.rand(len(views), *shape) + 0.1 for shape in shapes)
+        points = [Keypoints2D(np.random.default_rng(k).random((21, 2)) * 90, np.arange(21) / 20, "handoccnet") for k in range(len(views))]
+        said = [f"hand {k}" for k in range(len(views))]
+        sigma, visibility = torch.rand(2, len(views), 21)
+        self.said = Estimate(rotations, betas, translation, vertices, joints, points, said, sigma, visibility)
+        return self.said
+
+
+@pytest.fixture
+def two_hands():
+    """A right and a left hand, and the estimate that they were made of."""
+    torch.manual_seed(0)
+    estimator = AnyHands()
+    camera = Camera(np.array([[90.0, 0.0, 50.0], [0.0, 80.0, 30.0], [0.0, 0.0, 1.0]]), 60, 100, "assumed")
+    found = [
+        DetectedHand(np.array([5.0, 6.0, 45.0, 56.0]), "right", 0.75, bbox_source="file"),
+        DetectedHand(np.array([50.0, 6.0, 95.0, 57.0]), "left", 0.5),
+    ]
+    return Predictor(estimator).reconstruct([np.zeros((60, 100, 3), np.uint8)] * 2, found, camera), found, estimator.said
+
+
+def test_every_number_of_a_hand_is_its_own_and_a_left_one_is_mirrored(two_hands):
+    hands, found, said = two_hands
+    turn = np.array([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
+    for k, hand in enumerate(hands):
+        mirror, turned = (np.ones(3), np.ones((3, 3))) if k == 0 else (np.array([-1.0, 1.0, 1.0]), turn)
+        for name, signs in (("vertices", mirror), ("joints", mirror), ("translation", mirror), ("rotations", turned), ("betas", 1.0)):
+            np.testing.assert_array_equal(getattr(hand, name), getattr(said, name)[k].double().numpy() * signs)
+        for name in ("joint_sigma", "joint_visibility"):
+            np.testing.assert_array_equal(getattr(hand, name), getattr(said, name)[k].double().numpy())
+        joints_img = said.keypoints[k].joints_img
+        np.testing.assert_allclose(hand.keypoints, joints_img if k == 0 else joints_img * (-1, 1) + (99, 0), rtol=1e-12)
+        np.testing.assert_array_equal(hand.keypoint_weights, said.keypoints[k].weights)
+        np.testing.assert_array_equal(hand.bbox_xyxy, found[k].bbox_xyxy)
+        assert (hand.side, hand.score, hand.bbox_source) == (found[k].side, found[k].score, found[k].bbox_source)
+        assert (hand.keypoint_source, hand.estimator, hand.hand_model) == ("handoccnet", f"hand {k}", "open")
+
+
+def test_a_result_holds_what_the_hands_hold(two_hands):
+    hands, *_ = two_hands
+    record = result_record("a.png", hands[0].camera, hands, [["a.obj"], ["b.obj"]])
+    assert record["image"] == {"file": "a.png", "height": 60, "width": 100}
+    assert record["camera"] == {"K": hands[0].camera.K.tolist(), "assumed": True}
+    for hand, said, file in zip(hands, record["hands"], ("a.obj", "b.obj"), strict=True):
+        pixels = hand.joints[:, :2] / hand.joints[:, 2:] * (90.0, 80.0) + (50.0, 30.0)
+        for name, values, digits in (
+            ("joints", hand.joints, 6),
+            ("joints_img", pixels, 2),
+            ("rotations", hand.rotations, 6),
+            ("betas", hand.betas, 4),
+            ("translation", hand.translation, 6),
+            ("joint_sigma", hand.joint_sigma, 6),
+            ("joint_visibility", hand.joint_visibility, 4),
+        ):
+            np.testing.assert_allclose(said[name], values, rtol=0, atol=0.51 * 10.0**-digits)
+        assert said["bbox"] == {"xyxy": hand.bbox_xyxy.tolist(), "source": hand.bbox_source}
+        assert said["keypoints"]["source"] == "handoccnet"
+        np.testing.assert_allclose(said["keypoints"]["joints_img"], hand.keypoints, rtol=0, atol=0.0051)
+        np.testing.assert_array_equal(said["keypoints"]["weights"], hand.keypoint_weights)
+        assert (said["side"], said["score"], said["estimator"], said["mesh_files"]) == (hand.side, hand.score, hand.estimator, [file])
+        error = np.linalg.norm(pixels - hand.keypoints, axis=1)[1:].mean()  # the wrist has no weight
+        assert said["reprojection_error_px"] == pytest.approx(error, abs=5.1e-4)
+
+
+def test_a_drawing_shows_sides_at_their_boxes_and_joints_without_weight_as_hidden(two_hands, monkeypatch):
+    hands, *_ = two_hands
+    labels, hidden, meshes = [], [], []
+    monkeypatch.setattr("occhand.render.draw.overlay", lambda picture, drawn, K: meshes.extend(drawn) or picture)
+    monkeypatch.setattr("occhand.render.draw.draw_joints", lambda picture, joints, unseen: hidden.append((joints, unseen)) or picture)
+    monkeypatch.setattr("occhand.render.draw.draw_label", lambda picture, text, at=None: labels.append((text, at)) or picture)
+    draw_hands(np.zeros((60, 100, 3), np.uint8), hands)
+    assert labels == [("right", (5.0, 6.0)), ("left", (50.0, 6.0)), ("camera assumed: distance is a guess", (0.0, 60.0))]
+    assert meshes[0].colour != meshes[1].colour
+    for hand, mesh, (joints, unseen) in zip(hands, meshes, hidden, strict=True):
+        assert mesh.vertices_cam is hand.vertices
+        assert mesh.faces is hand.faces
+        assert joints is hand.keypoints
+        np.testing.assert_array_equal(unseen, np.arange(21) < 1)
+
+
+IN_BOX = ("given", 0.9, "mediapipe")
+BY_BOX = ("given", 1.0, None)
+
+
+@pytest.mark.parametrize(
+    ("need", "sides", "looks", "expected"),
+    [
+        ("none", ["left", "left"], 0, [("left", *BY_BOX)] * 2),
+        ("none", ["left", None], 1, [("left", *BY_BOX)]),
+        ("none", [None, None], 2, [("right", *IN_BOX)]),
+        ("preferred", ["left", "left"], 2, [("left", *IN_BOX), ("left", *BY_BOX)]),
+        ("preferred", [None, None], 2, [("right", *IN_BOX)]),
+        ("required", ["left", "left"], 2, [("left", *IN_BOX)]),
+    ],
+)
+def test_joints_are_sought_in_a_box_for_the_estimator_or_for_the_side(stand_in, example_image, example_hand, need, sides, looks, expected):
+    """The first box holds the hand, the second one nothing."""
+    places = []
+    seek = stand_in.find_joints
+    stand_in.find_joints = lambda image, box, side: places.append(box) or seek(image, box, side)
+    estimator = AnyHands()
+    estimator.keypoint_need = need
+    boxes = np.stack([example_hand.bbox_xyxy, [600.0, 440.0, 639.0, 479.0]])
+    hands = Predictor(estimator, stand_in, stand_in).find_hands(example_image, boxes, sides)
+    assert [(hand.side, hand.bbox_source, hand.score, hand.keypoints and hand.keypoints.source) for hand in hands] == expected
+    assert len(places) == looks
+
+
+@pytest.mark.parametrize(
+    ("need", "looks", "joints"), [("none", 0, [False, False]), ("preferred", 2, [True, False]), ("required", 2, [True])]
+)
+def test_a_detector_of_boxes_alone_is_helped_out_with_joints(stand_in, example_image, example_hand, need, looks, joints):
+    class Boxes:
+        def detect(self, image):
+            corner = np.array([600.0, 440.0, 639.0, 479.0])
+            return [DetectedHand(example_hand.bbox_xyxy, "left", 0.8), DetectedHand(corner, "left", 0.7)]
+
+    places = []
+    seek = stand_in.find_joints
+    stand_in.find_joints = lambda image, box, side: places.append(side) or seek(image, box, side)
+    estimator = AnyHands()
+    estimator.keypoint_need = need
+    hands = Predictor(estimator, Boxes(), stand_in).find_hands(example_image)
+    assert [hand.keypoints is not None for hand in hands] == joints
+    assert [(hand.side, hand.score) for hand in hands] == [("left", 0.8), ("left", 0.7)][: len(hands)]
+    assert places == ["left"] * looks
+
+
+def test_what_the_caller_gives_stands_and_mediapipe_is_the_rest(stand_in, example_hand, monkeypatch):
+    mediapipe = type(stand_in)(example_hand)
+    monkeypatch.setattr(MediaPipeHands, "load", lambda: mediapipe)
+    for detector in (stand_in, None):
+        for keypointer in (stand_in, None):
+            predictor = Predictor(AnyHands(), detector, keypointer)
+            assert predictor.detector is (detector or mediapipe)
+            assert predictor.keypointer is (keypointer or mediapipe)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from copy import deepcopy
 from dataclasses import fields, replace
 
 import numpy as np
@@ -115,6 +116,16 @@ def test_every_root_hand_and_reader_has_a_cache_of_its_own(fake_root, fake_copy,
     monkeypatch.setattr(ho3d, "_READER_VERSION", 99)
     create_dataset("ho3d_v2", fake_root("ho3d_v2"), "train")
     assert len(built) == 4
+
+
+def test_a_cache_is_of_all_that_poses_and_translations_are_made_with(fake_root, built, mano_like):
+    for count, name in enumerate(("hands_mean", "hands_components", "joint_template", "joint_directions")):
+        other = deepcopy(mano_like)
+        getattr(other, name).mul_(1.01)
+        create_dataset("ho3d_v2", fake_root("ho3d_v2"), "train", other)
+        assert len(built) == count + 1
+    create_dataset("ho3d_v2", fake_root("ho3d_v2"), "train", mano_like)
+    assert len(built) == 5
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(fake_root, tmp_path, monkeypatch, caplog):

@@ -72,5 +72,8 @@ def test_refuses_to_guess(hands):
     half_and_half = np.where(np.arange(30)[:, None] % 2 == 0, pose, encoded(pose, HANDGCAT_V3, is_left))
     with pytest.raises(DataError, match="do not tell"):
         detect_encoding(half_and_half, joints, is_left, {})
+    between = pose + 0.42 * (encoded(pose, HANDOCCNET, is_left) - pose)
+    with pytest.raises(DataError, match="with the mean included 19, opencv with the mean excluded 26"):
+        detect_encoding(between, joints, is_left, {})
     with pytest.raises(DataError, match="no sample with both"):
         detect_encoding(np.full_like(pose, np.nan), joints, is_left, {})

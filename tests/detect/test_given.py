@@ -47,15 +47,17 @@ def test_joints_of_a_file(tmp_path: Path) -> None:
     joints: list[Any] = [list(pair) for pair in JOINTS]
     joints[3] = None
     joints[4] = [None, 7]
-    weights = [1.0] * 20 + [0.5]
-    (hand,) = read_keypoints(_file(tmp_path, {"side": "left", "joints_img": joints, "weights": weights}))
+    weights = [0.0] + [1.0] * 19 + [0.5]
+    boxed = {"side": "right", "joints_img": JOINTS, "bbox_xyxy": [-5, 90, 300, 520]}
+    hand, other = read_keypoints(_file(tmp_path, [{"side": "left", "joints_img": joints, "weights": weights}, boxed]))
     assert (hand.side, hand.bbox_source, hand.score) == ("left", "file", 1.0)
     assert hand.keypoints is not None
     assert hand.keypoints.source == "file"
-    np.testing.assert_array_equal(hand.keypoints.weights, [1, 1, 1, 0, 0, *[1] * 15, 0.5])
+    np.testing.assert_array_equal(hand.keypoints.weights, [0, 1, 1, 0, 0, *[1] * 15, 0.5])
     assert np.isfinite(hand.keypoints.joints_img).all()
     np.testing.assert_array_equal(hand.keypoints.joints_img[5:], JOINTS[5:])
-    np.testing.assert_array_equal(hand.bbox_xyxy, [0, 100, 200, 500])
+    np.testing.assert_array_equal(hand.bbox_xyxy, [10, 101, 200, 500])  # of the known joints
+    np.testing.assert_array_equal(other.bbox_xyxy, [-5, 90, 300, 520])
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,7 @@ def test_joints_of_a_file(tmp_path: Path) -> None:
         ([{"side": "right", "joints_img": [["a", "b"]] * 21}], "array of numbers"),
         ([{"side": "right", "joints_img": [*JOINTS[:20], [1]]}], "array of numbers"),
         ([{"side": "right", "joints_img": [*JOINTS[:5], *[None] * 16]}], "5 joints are known"),
+        ([{"side": "right", "joints_img": JOINTS, "weights": [1] * 5 + [0] * 16}], "5 joints are known"),
         ('[{"side": "right", "joints_img": [[Infinity, 1]' + ", [1, 2]" * 20 + "]}]", "infinite"),
         ([{"side": "right", "joints_img": JOINTS, "weights": [2] * 21}], "expected 0 to 1"),
         ([{"side": "right", "joints_img": JOINTS, "weights": [1] * 20}], r"weights has shape \(20,\)"),
@@ -112,7 +115,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
 
 
 def test_check_boxes() -> None:
-    boxes = np.array([[-10.0, 5, 60, 90], [0, 0, 640, 480]])
+    boxes = np.array([[-10.0, 5, 60, 90], [0, 0, 640, 480], [500, 300, 630, 470]])
     np.testing.assert_array_equal(check_boxes(boxes, 480, 640), boxes)
 
 
@@ -126,6 +129,7 @@ def test_check_boxes_shape() -> None:
     [
         ([700, 10, 800, 90], "700,10,800,90 is outside of the image, which is 640 x 480"),
         ([-90, 10, -10, 90], "outside"),
+        ([10, 500, 90, 560], "outside"),
         ([10, 10, 10, 90], "is empty"),
         ([90, 10, 10, 90], "is empty"),
         ([10, 10, np.nan, 90], "not finite"),
@@ -140,6 +144,9 @@ def test_check_boxes_errors(box: list[float], words: str) -> None:
 def test_hands_from_joints() -> None:
     joints = np.array([JOINTS, JOINTS])
     joints[1, 7] = np.nan
+    boxes = np.array([[0.0, 90.0, 210.0, 510.0], [5.0, 95.0, 215.0, 505.0]])
+    for hand, box in zip(hands_from_joints(joints, ["right", "left"], boxes), boxes, strict=True):
+        np.testing.assert_array_equal(hand.bbox_xyxy, box)
     first, second = hands_from_joints(joints, ["right", "left"])
     assert (first.side, second.side) == ("right", "left")
     assert (first.bbox_source, second.keypoints and second.keypoints.source) == ("given", "given")
@@ -166,8 +173,9 @@ def test_hands_that_are_ready_stay_as_they_are() -> None:
     hands = hands_from_joints(np.array([JOINTS]), ["right"])
     assert hands_from_joints(hands) == hands
     assert hands_from_joints([]) == []
-    with pytest.raises(ValueError, match="their own sides and boxes"):
-        hands_from_joints(hands, ["left"])
+    for beside in ({"sides": ["left"]}, {"boxes": np.array([[0.0, 0.0, 90.0, 90.0]])}):
+        with pytest.raises(ValueError, match="their own sides and boxes"):
+            hands_from_joints(hands, **beside)
     with pytest.raises(ValueError, match="no array of numbers"):
         hands_from_joints([*hands, JOINTS], ["right", "right"])
 
@@ -190,3 +198,16 @@ def test_joints_in_a_straight_row_have_a_box() -> None:
     check_hands([hand], 480, 640)
     with pytest.raises(ValueError, match="is empty"):
         check_hands(hands_from_joints(joints, ["right"], np.array([[50.0, 40.0, 50.0, 60.0]])), 480, 640)
+
+
+def test_one_known_joint_must_lie_in_the_image() -> None:
+    joints = np.array([JOINTS])
+    check_hands(hands_from_joints(joints + np.array([485.0, 0.0]), ["right"]), 480, 640)
+    below = joints + np.array([0.0, 400.0])
+    below[0, 20] = 100.0
+    (hand,) = hands_from_joints(below, ["right"])
+    check_hands([hand], 480, 640)
+    assert hand.keypoints is not None
+    unseen = replace(hand.keypoints, weights=np.where(np.arange(21) == 20, 0.0, 1.0))
+    with pytest.raises(ValueError, match="no known joint lies in the image"):
+        check_hands([replace(hand, keypoints=unseen)], 480, 640)

@@ -23,12 +23,15 @@ def test_joint_distance_is_in_hand_sizes() -> None:
     moved = HAND + np.array([0.0, 10.0])
     assert joint_distance(HAND, moved) == pytest.approx(10 / np.ptp(HAND, axis=0).max())
     assert joint_distance(3 * HAND, 3 * moved) == pytest.approx(joint_distance(HAND, moved))
+    assert joint_distance(HAND, 3 * HAND) == joint_distance(3 * HAND, HAND)
 
 
 def test_agreeing_readings_are_counted_and_the_surest_kept() -> None:
     other = HAND[::-1].copy()
     modes = group([reading(HAND, 0.7), reading(other, 0.9), reading(HAND + 2, 0.8), reading(HAND - 2, 0.6)])
     assert [(mode.support, mode.reading.presence) for mode in modes] == [(3, 0.8), (1, 0.9)]
+    modes = group([reading(HAND, 0.5), reading(HAND + 2, 0.5), reading(other, 0.8)])
+    assert [(mode.support, mode.reading.presence) for mode in modes] == [(1, 0.8), (2, 0.5)]  # two are not twice as good as one
     assert group([]) == []
 
 
@@ -37,6 +40,9 @@ def test_one_mode_per_hand() -> None:
     beside = HAND + np.array([80, 0])
     kept = suppress(group([reading(HAND, 0.9), reading(flipped, 0.8), reading(beside, 0.7)]))
     assert [mode.reading.presence for mode in kept] == [0.9, 0.7]
+    near = HAND + 22
+    assert overlap(reading(HAND, 0.9).bbox_xyxy, reading(near, 0.8).bbox_xyxy) < 0.5
+    assert [mode.reading.presence for mode in suppress(group([reading(HAND, 0.9), reading(near, 0.8)]))] == [0.9]
 
 
 def test_a_finger_is_no_hand_even_where_it_is_surer() -> None:
@@ -45,3 +51,5 @@ def test_a_finger_is_no_hand_even_where_it_is_surer() -> None:
     assert [mode.reading.presence for mode in kept] == [0.8]
     far = HAND * 0.2 + 500
     assert len(suppress(group([reading(far, 0.99), reading(HAND, 0.8)]))) == 2
+    smaller_hand = HAND[::-1] * 0.55 + 20
+    assert len(suppress(group([reading(smaller_hand, 0.99), reading(HAND, 0.8)]))) == 2

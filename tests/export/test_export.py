@@ -4,6 +4,7 @@ import copy
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jaxtyping
 import numpy as np
@@ -12,15 +13,18 @@ import torch
 
 from occhand.data.shards import sha256_of
 from occhand.export.int8 import calibration_crops, quantise
+from occhand.export.parity import compare
 from occhand.export.write import check_export, export_network
+from occhand.metrics.functional import pa_mpjpe
 from occhand.models.checkpoint import BUNDLED, bundled_weights, load_checkpoint
 from occhand.models.presets import PRESETS
 from occhand.runtimes import choice, network
-from occhand.runtimes.choice import resolve
+from occhand.runtimes.choice import check_device, processor_precisions, resolve
 from occhand.runtimes.network import load_exported, make_ready
 from occhand.runtimes.onnx_graph import exact_nodes, example_input, graph_info, to_onnx
 from occhand.synth.dataset import SynthDataset
 from occhand.synth.write import write_synth
+from occhand.types import ModelOutput
 from tests.models.conftest import open_hand, small  # noqa: F401 (a fixture)
 from tests.models.test_fuse import lived_in
 from tests.models.test_switches import filled
@@ -191,11 +195,41 @@ def test_a_failed_export_leaves_nothing(networks, tmp_path, monkeypatch):
 
 
 def test_numbers_that_differ_too_much_are_refused(networks, exported, open_hand):  # noqa: F811
-    from occhand.export.parity import compare
-
     other = filled(small(PRESETS["handoccnet"].config), open_hand)
     with pytest.raises(ValueError, match="mm from the original"):
         compare(other, networks["handoccnet"], [example_input(other.config, 2)], "fp32")
+
+
+@pytest.mark.parametrize(("factor", "precision"), [(1.0, "fp32"), (3.0, "fp32"), (np.nan, "fp32"), (3.0, "bf16"), (1500.0, "bf16")])
+def test_differences_are_told_in_millimetres_over_all_crops(monkeypatch, factor, precision):
+    """Vertices of two crops are 3 um off and those of a third 9 um, times the factor."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # a network is what gives these numbers
+    torch.manual_seed(0)
+    exact, near, places = [], [], iter((0.03, 0.01))
+    for count, off in ((2, 3e-6), (1, 9e-6)):
+        vertices, joints, points = torch.rand(count, 778, 3), torch.rand(count, 21, 3), torch.full((count, 21, 2), 0.5)
+        rest = [torch.zeros(1)] * (len(ModelOutput._fields) - 3)
+        moved, shifted = vertices.double() + torch.tensor([0.0, off * factor, 0.0]), points.clone()
+        shifted[-1, 4, 1] -= next(places)
+        exact.append(ModelOutput(vertices.double(), joints, points, *rest))
+        near.append(ModelOutput(moved, 3 * joints + 0.1 * torch.rand(count, 21, 3), shifted, *rest))
+    inputs = [SimpleNamespace(image=torch.zeros(len(output.joints), 3, 2, 2)) for output in exact]
+    answers = {id(some): (one, other) for some, one, other in zip(inputs, exact, near, strict=True)}
+
+    def told():
+        return compare(lambda some: answers[id(some)][0], lambda some: answers[id(some)][1], inputs, precision)
+
+    if not 0.005 * factor <= {"fp32": 0.01, "bf16": 5.0}[precision]:
+        with pytest.raises(ValueError, match="mm from the original"):
+            told()
+        return
+    parity = told()
+    aligned = torch.cat([pa_mpjpe(other.joints, one.joints) for one, other in zip(exact, near, strict=True)])
+    assert parity.crops == 3
+    assert parity.vertices_mean_mm == pytest.approx(0.005 * factor, rel=1e-6)
+    assert parity.vertices_max_mm == pytest.approx(0.009 * factor, rel=1e-6)
+    assert parity.joints_aligned_mean_mm == pytest.approx(1e3 * aligned.mean().item(), rel=1e-6)
+    assert parity.joints_crop_max == pytest.approx(0.03, rel=1e-5)
 
 
 BAD_CHOICES = {
@@ -220,10 +254,56 @@ def test_what_is_missing_is_said_with_the_extra(monkeypatch):
     assert resolve("auto", "fp32")[0] == "onnx"
 
 
+@pytest.mark.parametrize(
+    ("missing", "chosen"),
+    [
+        ((), ["openvino", "openvino", "openvino"]),
+        (("openvino",), ["onnx", "torch", "onnx"]),
+        (("openvino", "onnx"), ["torch", "torch", None]),
+    ],
+)
+def test_auto_is_the_quickest_that_is_there_and_has_the_precision(monkeypatch, missing, chosen):
+    monkeypatch.setattr(choice, "missing_packages", lambda runtime: ["something"] if runtime in missing else [])
+    for precision, runtime in zip(("fp32", "bf16", "int8"), chosen, strict=True):
+        if runtime is None:
+            with pytest.raises(ImportError, match="Runtime onnx needs something"):
+                resolve("auto", precision)
+        else:
+            assert resolve("auto", precision) == (runtime, precision)
+
+
 def test_a_processor_without_the_precision_is_told(monkeypatch):
     monkeypatch.setattr(choice, "processor_precisions", lambda: ("fp32",))
     with pytest.raises(ValueError, match="no instructions for bf16"):
         resolve("torch", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("able", "name", "expected"),
+    [
+        ((False, False, False), "AVX2", ("fp32",)),
+        ((True, False, False), "AVX512", ("fp32", "bf16")),
+        ((False, True, False), "AVX512", ("fp32", "bf16")),
+        ((False, False, True), "AVX512", ("fp32", "int8")),
+        ((False, False, False), "SVE256", ("fp32", "bf16", "int8")),
+    ],
+)
+def test_a_processor_has_the_precisions_that_it_has_instructions_for(monkeypatch, able, name, expected):
+    for question, answer in zip(("avx512_bf16", "amx_tile", "vnni"), able, strict=True):
+        monkeypatch.setattr(torch.cpu, f"_is_{question}_supported", lambda answer=answer: answer)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: name)
+    assert processor_precisions() == expected
+
+
+def test_a_device_is_the_processor_or_a_gpu_that_is_there(monkeypatch):
+    for is_there in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda is_there=is_there: is_there)
+        check_device("cpu")
+        if is_there:
+            check_device(torch.device("cuda:1"))
+        for device in ("mps", *([] if is_there else ["cuda", "cuda:1"])):
+            with pytest.raises(ValueError, match=f"There is no device '{device}' here"):
+                check_device(device)
 
 
 def test_weights_have_no_int8_without_calibration(networks):

@@ -4,6 +4,7 @@ import os
 import pickle
 import stat
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,6 +186,10 @@ def test_broken_npz_is_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="is no hand file of ours"):
             load_parameters(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("v_template.npy", bytes(64 * 2**20 + 1))
+    with pytest.raises(ValueError, match="unpacks to more than any hand needs"):
+        load_parameters(path)
     with pytest.raises(ValueError, match="choose open, mano"):
         load_parameters("opne")
 

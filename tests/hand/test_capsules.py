@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from occhand.hand.assets import load_parameters
 from occhand.hand.capsules import HandCapsules, _closest, fit_capsules, surface_distance
 from occhand.hand.kinematics import chain_transforms
 from occhand.hand.prior import first_joint, load_prior, rotations_from_angles
-from occhand.hand.skeleton import PARENTS, tip_vertices
+from occhand.hand.skeleton import FINGERS, PARENTS, tip_vertices
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,26 @@ def test_capsules_fill_the_mesh(capsules: HandCapsules) -> None:
         along = ((skin - ends[0]) @ axis / (axis @ axis)).clamp(0, 1)
         outside = (skin - ends[0] - along[:, None] * axis).norm(dim=-1) - (radii[0] + along * (radii[1] - radii[0]))
         assert outside.abs().max() < 1.8e-3 or joint == 14  # the thumb's proximal capsule leaves out its base
+
+
+def test_overlap_is_the_same_whichever_capsule_comes_first(capsules: HandCapsules) -> None:
+    generator = torch.Generator().manual_seed(4)
+    angles = 0.5 * torch.randn(50, 16, 3, generator=generator, dtype=torch.float64)
+    rotations = rotations_from_angles(angles, load_prior(torch.float64).axes)
+    other_way = replace(capsules, pairs=capsules.pairs.flip(1))
+    torch.testing.assert_close(other_way.overlap(rotations), capsules.overlap(rotations), atol=1e-6, rtol=0)
+
+
+def test_neither_palm_nor_thenar_collides_with_the_phalanges_that_grow_from_the_hand(capsules: HandCapsules) -> None:
+    grown, firsts = {0, first_joint("thumb")}, {0, *(first_joint(finger) for finger in FINGERS)}
+    met = [set(pair) for pair in capsules.joint[capsules.pairs].tolist()]
+    assert not [pair for pair in met if pair & grown and pair <= firsts]
+    assert {0, first_joint("ring") + 1} in met
+
+
+def test_the_bulge_of_the_palm_lies_on_the_little_fingers_side(capsules: HandCapsules) -> None:
+    *palm, bulge = capsules.ends[capsules.joint == 0][..., 2].mean(1).tolist()
+    assert bulge < min(palm) - 0.004
 
 
 def test_rest_is_free_of_overlap(capsules: HandCapsules) -> None:

@@ -113,6 +113,9 @@ def test_left_hand_is_the_mirror_of_the_right(layer):
     torch.testing.assert_close(left(mirror_rotation(R), betas).vertices, layer(R, betas).vertices * MIRROR, atol=1e-6, rtol=0)
     mean_left = left.rotations_from_axis_angle(torch.zeros(48), flat_hand_mean=False)
     torch.testing.assert_close(mean_left, mirror_rotation(layer.rotations_from_axis_angle(torch.zeros(48), flat_hand_mean=False)))
+    of_pca = torch.zeros(3), torch.randn(45, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(left.rotations_from_pca(*of_pca), mirror_rotation(layer.rotations_from_pca(*of_pca)))
+    assert torch.equal(left.faces, layer.faces.flip(1)), "a mirror turns the triangles inside out"
 
 
 @pytest.mark.parametrize("tip_set", TIP_SETS)

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 import torch
 
-from occhand.metrics.figures import ALL, Figure, Scored, benchmark_figures
+from occhand.metrics.figures import ALL, OFFICIAL, PROPER, Figure, Scored, benchmark_figures
 from occhand.metrics.papers import PAPER_ROWS, paper_rows
 from occhand.metrics.protocols import ho3d_joints, mesh_scores
 from occhand.metrics.report import EvaluationReport, SequenceErrors, WorstSample
@@ -63,11 +63,23 @@ def test_figures_are_the_protocols_numbers():
     assert "wrist re-attached" in figures["mpjpe"].alignment
 
 
-def test_a_mirrored_hand_is_not_forgiven_where_alignment_is_proper():
+@pytest.mark.parametrize("protocol", get_args(EvaluationProtocol))
+def test_a_mirrored_hand_is_forgiven_where_the_figure_says_official_alone(protocol):
     mirror = torch.tensor([-1.0, 1.0, 1.0])
-    figures = {figure.key: figure for figure in benchmark_figures("open", Scored(TRUTH * mirror, TRUTH, MESH * mirror, MESH))}
-    assert figures["pa_mpjpe_proper"].value > 10
-    assert figures["pa_mpvpe_proper"].value > 10
+    figures = benchmark_figures(protocol, Scored(TRUTH * mirror, TRUTH, MESH * mirror, MESH))
+    assert {figure.alignment for figure in figures} & {OFFICIAL, PROPER}
+    for figure in figures:
+        if figure.alignment == OFFICIAL:
+            assert figure.value < 1e-3 if figure.unit == "mm" else figure.value > 0.99, figure
+        else:
+            assert figure.value > 10 if figure.unit == "mm" else figure.value < 0.95, figure
+
+
+@pytest.mark.parametrize(("off", "share"), [(0.0199, 1.0), (0.0201, 1 / 21)])
+def test_pck_of_the_open_protocol_is_at_20_mm(off, share):
+    moved = TRUTH + off * torch.eye(3)[0] * (torch.arange(21) > 0)[:, None]
+    figures = {figure.key: figure.value for figure in benchmark_figures("open", Scored(moved, TRUTH))}
+    assert figures["root_mpjpe_pck20"] == pytest.approx(share)
 
 
 def test_freihand_has_names_of_its_own_and_no_row_of_one_bone():

@@ -11,12 +11,14 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 av = pytest.importorskip("av")
 
+from occhand.geometry.motion import from_rotation_vectors, matrices, smooth_rotations, smooth_vectors  # noqa: E402
 from occhand.hand.hand_layer import load_hand  # noqa: E402
 from occhand.predictor import Predictor  # noqa: E402
 from occhand.types import Camera  # noqa: E402
@@ -24,9 +26,10 @@ from occhand.video import draw, finish, measure, run  # noqa: E402
 from occhand.video.encode import VideoWriter  # noqa: E402
 from occhand.video.frames import VideoError, open_video  # noqa: E402
 from occhand.video.pose import pose_rows, visible_joints  # noqa: E402
-from occhand.video.rows import flat_hands  # noqa: E402
+from occhand.video.rows import HandRows, flat_hands, join_rows  # noqa: E402
 from occhand.video.run import VideoConfig, process_video  # noqa: E402
-from occhand.video.smooth import SmoothConfig  # noqa: E402
+from occhand.video.segments import RawSegment, SegmentFolder  # noqa: E402
+from occhand.video.smooth import SmoothConfig, bridge_gaps, mend_tracks, smooth_track  # noqa: E402
 from tests.video.conftest import HEIGHT, WIDTH, K, Truth, frames_of, moving_hand, predictor_of, quick_predictor_of  # noqa: E402
 
 FPS = 30
@@ -403,3 +406,92 @@ def test_what_the_verb_cannot_use_is_one_line(verb, tmp_path, monkeypatch, args,
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert not (tmp_path / "occhand-video").exists()
+
+
+def jittery(frames, times, track=3, is_left=True) -> HandRows:
+    """Rows of one track with another hand in each."""
+    rng, count = np.random.default_rng(track), len(frames)
+    return replace(
+        flat_hands(count),
+        frame=np.array(frames),
+        time=times[frames],
+        track=np.full(count, track),
+        is_left=np.full(count, is_left),
+        rotations=matrices(from_rotation_vectors(rng.normal(0, 0.2, (count, 16, 3)))),
+        betas=rng.normal(size=(count, 10)),
+        translation=rng.normal(size=(count, 3)),
+        confidence=rng.random(count),
+        joint_confidence=rng.random((count, 21)),
+        joint_sigma=rng.random((count, 21)),
+        joint_visibility=rng.random((count, 21)),
+    )
+
+
+def test_what_is_bridged_lies_between_the_ends_of_its_gap_by_its_time():
+    times = np.array([0.0, 0.1, 0.15, 0.2, 0.45, 0.5])
+    seen = jittery([0, 1, 5], times)
+    seen.rotations[1:] = np.eye(3)
+    seen.rotations[2, 0] = [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    assert len(bridge_gaps(seen, np.arange(6), times, 0.39)) == 3
+    rows = bridge_gaps(seen, np.arange(6), times, 0.41)
+    assert rows.frame.tolist() == list(range(6))
+    np.testing.assert_array_equal(rows.time, times)
+    assert rows.is_bridged.tolist() == [False, False, True, True, True, False]
+    assert (rows.track == 3).all()
+    assert rows.is_left.all()
+    share = np.array([[0.125], [0.25], [0.875]])
+    for name in ("betas", "translation"):
+        first, last = getattr(seen, name)[1:]
+        np.testing.assert_allclose(getattr(rows, name)[2:5], first + share * (last - first), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(rows.rotations[2:5, 0, 1, 0], np.sin(share[:, 0] * np.pi / 2), rtol=0, atol=1e-12)
+    assert (rows.confidence[2:5] == 0).all()
+    assert (rows.joint_confidence[2:5] == 0).all()
+    assert np.isnan(rows.joint_sigma[2:5]).all()
+    assert np.isnan(rows.joint_visibility[2:5]).all()
+    kept = rows.select(~rows.is_bridged).columns()
+    for name, column in seen.columns().items():
+        np.testing.assert_array_equal(kept[name], column)
+
+
+def test_every_track_is_mended_by_itself():
+    times = np.arange(6) / FPS
+    one, other = jittery([0, 2, 3], times), jittery([0, 1, 4], times, track=7, is_left=False)
+    config = SmoothConfig(span=None, bridge=0.08)  # one frame, not two
+    mended = mend_tracks(join_rows([other, one]), np.arange(6), times, config)
+    assert list(zip(mended.frame.tolist(), mended.track.tolist(), strict=True)) == [(0, 3), (0, 7), (1, 3), (1, 7), (2, 3), (3, 3), (4, 7)]
+    assert mended.is_bridged.tolist() == [False, False, True, False, False, False, False]
+    np.testing.assert_array_equal(mended.is_left, mended.track == 3)
+
+
+def test_in_smoothing_a_doubtful_hand_counts_little_and_a_bridged_one_hardly():
+    times = np.arange(12) / FPS
+    rows = jittery(list(range(12)), times)
+    rows.confidence[3:5] = 0.0, 0.02
+    rows.is_bridged[7:9] = True
+    weights = rows.confidence.copy()
+    weights[[3, 4, 7, 8]] = 0.05
+    smooth = smooth_track(rows, 0.2)
+    expected = rows.columns() | {
+        "rotations": smooth_rotations(times, rows.rotations, weights, 0.2),
+        "betas": smooth_vectors(times, rows.betas, weights, 0.2),
+        "translation": smooth_vectors(times, rows.translation, weights, 0.2),
+    }
+    for name, column in smooth.columns().items():
+        np.testing.assert_array_equal(column, expected[name])
+
+
+def test_a_segment_is_mended_as_a_part_of_the_whole(tmp_path):
+    """With what the segments around it hold: a gap over a border, and jitter beside it."""
+    times = np.arange(80) / FPS
+    rows = jittery([k for k in range(80) if not 28 <= k < 36], times)
+    config = SmoothConfig()
+    whole = mend_tracks(rows, np.arange(80), times, config)
+    folder = SegmentFolder(tmp_path, {})
+    for k in range(5):
+        own = rows.select(rows.frame // 16 == k)
+        folder.write_raw(k, RawSegment(own, times[16 * k : 16 * (k + 1)], [""] * 16, {}, k == 4))
+    for k in range(5):
+        mended, _ = finish.Finisher._mended(SimpleNamespace(smoothing=config), folder, k, 5)
+        expected = whole.select(whole.frame // 16 == k).columns()
+        for name, column in mended.columns().items():
+            np.testing.assert_allclose(column, expected[name], rtol=0, atol=1e-9)

@@ -105,13 +105,13 @@ def test_a_hand_is_looked_for_where_it_moves_to_and_not_beyond_a_moment():
     assert max(stage.places) == stage.places[-1] == pytest.approx(60 + 5 * 19 + 5 * FPS * 0.2, abs=0.1)
 
 
-def test_a_doubtful_hand_begins_no_track_and_a_box_holds_what_was_seen():
+def test_a_doubtful_or_doubled_hand_begins_no_track_and_a_box_holds_what_was_seen():
     stage = Stage()
     seen = replace(points(100), weights=np.where(np.arange(21) < 20, 1.0, 0.0))
     seen.joints_img[20] = 310.0
-    stage.hands = [("left", points(220, score=0.55)), ("right", seen)]
+    stage.hands = [("left", points(220, score=0.55)), ("right", seen), ("left", replace(seen, score=0.8))]
     (tracked,) = HandTracker(stage, stage).step(PICTURE, 0.0)
-    assert tracked.hand.side == "right"
+    assert (tracked.hand.side, tracked.hand.score, tracked.hand.bbox_source) == ("right", 0.9, "mediapipe")
     np.testing.assert_array_equal(tracked.hand.bbox_xyxy, [*seen.joints_img[:20].min(0), *seen.joints_img[:20].max(0)])
 
 
@@ -213,3 +213,108 @@ def test_long_looks_are_taken_only_while_no_hand_is_known():
     rows = play(HandTracker(stage, stage), stage, [[("left", points(60 + k))] for k in range(90)])
     assert [list(row) for row in rows] == [[0]] * 90
     assert stage.looks == 4
+
+
+@pytest.mark.parametrize(("step", "numbers"), [(35.0, [0]), (45.0, [])])
+def test_a_hand_far_from_where_one_should_be_is_not_followed(step, numbers):
+    """Hands here are 50 pixels large."""
+    stage = Stage()
+    tracker = HandTracker(stage, stage)
+    play(tracker, stage, [[("right", points(100))]])
+    stage.hands = [("right", points(100 + step))]
+    assert [hand.track for hand in tracker.step(PICTURE, 0.1)] == numbers
+    assert stage.searches == 1
+
+
+@pytest.mark.parametrize(("x", "number"), [(108, 0), (122, 1)])
+def test_of_two_tracks_that_follow_one_hand_the_nearer_has_it(x, number):
+    stage = Stage()
+    tracker = HandTracker(stage, stage)
+    play(tracker, stage, [[("right", points(100)), ("left", points(130))]])
+    stage.hands = [("right", points(x))]
+    assert [hand.track for hand in tracker.step(PICTURE, 0.1)] == [number]
+    assert stage.searches == 1
+
+
+@pytest.mark.parametrize(("seconds", "way", "number"), [(0.1, 60, 0), (0.1, 70, 1), (1.0, 190, 0), (1.0, 210, 1)])
+def test_a_found_hand_is_a_known_one_as_far_as_that_may_have_come(seconds, way, number):
+    """One hand size, and three for every second."""
+    stage = Stage()
+    tracker = HandTracker(stage, None)
+    play(tracker, stage, [[("right", points(60))]])
+    stage.hands = [("right", points(60 + way))]
+    assert [hand.track for hand in tracker.step(PICTURE, seconds)] == [number]
+
+
+def test_a_lost_hand_is_expected_where_it_was_going():
+    stage = Stage()
+    tracker = HandTracker(stage, None)
+    play(tracker, stage, [[("right", points(60 + 4 * k))] for k in range(21)])
+    stage.hands = [("right", points(140 + 71))]  # 12 pixels on it is expected, and found within 65 of there
+    assert [hand.track for hand in tracker.step(PICTURE, 20 / FPS + 0.1)] == [0]
+
+
+@pytest.mark.parametrize(("said", "needed"), [(1, 3), (30, 6)])
+def test_a_side_is_outvoted_sooner_or_later(said, needed):
+    stage = Stage()
+    tracker = HandTracker(stage, None)
+    play(tracker, stage, [[("right", points(100, score=0.8))]] * said)
+    stage.says = {"right": "left"}
+    tracked = [tracker.step(PICTURE, 1.0 + k / FPS)[0] for k in range(needed)]
+    assert [(hand.track, hand.hand.side) for hand in tracked] == [(0, "right")] * (needed - 1) + [(1, "left")]
+
+
+@pytest.mark.parametrize(("score", "places"), [(0.7, [100, 150]), (0.9, [150, 100])])
+def test_hands_have_swapped_where_both_sides_are_said_surely(score, places):
+    stage = Stage()
+    tracker = HandTracker(stage, None)
+    play(tracker, stage, [[("right", points(100)), ("left", points(150))]])
+    stage.hands = [("left", points(100, score=score)), ("right", points(150, score=score))]
+    tracked = tracker.step(PICTURE, 0.1)
+    assert [round(hand.hand.keypoints.joints_img[:, 0].mean() - SHAPE[:, 0].mean()) for hand in tracked] == places
+
+
+@pytest.mark.parametrize(("later", "searches"), [("there", 2), ("lost", 4), ("never", 4)])
+def test_the_frame_is_searched_more_often_while_a_hand_is_missing(later, searches):
+    stage = Stage()
+    tracker = HandTracker(stage, stage)
+    for k in range(10):
+        stage.hands = [("right", points(100))] if later == "there" or (later == "lost" and k == 0) else []
+        tracker.step(PICTURE, k / 8)
+    assert stage.searches == searches
+
+
+def test_a_tracker_gone_on_with_searches_and_counts_as_the_one_before():
+    stage = Stage()
+    first, second = HandTracker(stage, stage), HandTracker(stage, stage)
+    stage.hands = [("right", points(100))]
+    first.step(PICTURE, 0.0)
+    stage.hands = []
+    first.step(PICTURE, 2.5)
+    first.step(PICTURE, 2.9)
+    assert first.state() == {"tracks": [], "next_number": 1, "searched": 2.9, "looked_long": 2.5}
+    second.restore(first.state())
+    searches = stage.searches
+    stage.hands = [("right", points(100))]
+    assert second.step(PICTURE, 3.0) == []
+    assert stage.searches == searches
+    assert [hand.track for hand in second.step(PICTURE, 3.3)] == [1]
+    assert second.state()["looked_long"] == 2.5
+
+
+@pytest.mark.parametrize(("x", "places"), [(148, {0: 148}), (100, {0: 100, 1: 150})])
+def test_a_hand_that_the_search_gives_to_another_track_is_not_also_followed(x, places):
+    class Faithful(Stage):
+        """Follows every hand where it should be."""
+
+        def follow(self, image, joints_img):
+            return Keypoints2D(joints_img, np.ones(21), "mediapipe", 0.9)
+
+    stage = Faithful()
+    tracker = HandTracker(stage, stage)
+    play(tracker, stage, [[("right", points(100)), ("left", points(150))]])
+    stage.hands = [("right", points(x))]
+    tracked = tracker.step(PICTURE, 1.0)
+    assert stage.searches == 2
+    middle = SHAPE[:, 0].mean()
+    assert {hand.track: round(hand.hand.keypoints.joints_img[:, 0].mean() - middle) for hand in tracked} == places

@@ -290,8 +290,9 @@ def _digest_of_hands(hands: Hands) -> dict[str, str]:
     """Of the arrays that poses and translations are made with."""
     digests = {}
     for side, layer in sorted(hands.items()):
-        arrays = torch.cat([layer.hands_mean, layer.hands_components.flatten(), layer.joint_template.flatten()])
-        digests[str(side)] = hashlib.sha256(arrays.float().cpu().numpy().tobytes()).hexdigest()
+        arrays = (layer.hands_mean, layer.hands_components, layer.joint_template, layer.joint_directions)
+        numbers = torch.cat([array.flatten() for array in arrays])
+        digests[str(side)] = hashlib.sha256(numbers.float().cpu().numpy().tobytes()).hexdigest()
     return digests
 
 
