@@ -203,23 +203,18 @@ def test_frames_larger_than_a_picture_may_be_are_refused(tmp_path, monkeypatch):
         open_video(path)
 
 
-def write_sound(path):
+def write_sound(path, codec="aac", rate=16000, samples=1024):
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.rate, frame.time_base, frame.pts = 16000, Fraction(1, 16000), 0
+        stream = container.add_stream(codec, rate=rate)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, samples), np.float32), format="fltp", layout="mono")
+        frame.rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
 def write_song(path):
     """Sound with a cover, which FFmpeg shows as a picture track."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libmp3lame", rate=44100)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.float32), format="fltp", layout="mono")
-        frame.rate, frame.time_base, frame.pts = 44100, Fraction(1, 44100), 0
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+    write_sound(path, "libmp3lame", 44100, 1152)
     cover = io.BytesIO()
     Image.fromarray(picture(0)).save(cover, "PNG")
     body = b"\0image/png\0\x03\0" + cover.getvalue()
