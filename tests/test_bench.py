@@ -12,7 +12,7 @@ from occhand.types import ModelInput
 
 def test_the_bench_is_imported_without_the_resource_module():
     """As on Windows."""
-    code = "import sys; sys.modules['resource'] = None\nimport occhand.bench, occhand.estimate"
+    code = "import sys; sys.modules['resource'] = None\nimport occhand.bench, occhand.dry_run"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

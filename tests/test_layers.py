@@ -21,7 +21,7 @@ LAYERS = (
     {"pretrained", "evaluate", "training_data"},
     {"predictor"},
     {"outputs", "train", "video", "export", "bench"},
-    {"doctor", "estimate", "ablate", "batch", "demo", "stress"},
+    {"doctor", "dry_run", "ablate", "batch", "demo", "stress"},
     {"cli"},
     {"__main__"},
 )

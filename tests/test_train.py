@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from occhand.cli import main as cli
 from occhand.data.loader import Places, load_batches
 from occhand.data.transforms import JointNoise
-from occhand.estimate import estimate
+from occhand.dry_run import forecast
 from occhand.metrics.functional import pa_mpjpe
 from occhand.models.checkpoint import load_checkpoint, read_info
 from occhand.recipes import RECIPES, NoisyJoints, ReleasedLoss
@@ -324,7 +324,7 @@ def test_the_first_samples_alone(data, tmp_path):
 
 def test_an_estimate_writes_nothing(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = estimate(tiny_recipe(), str(data), OPTIONS)
+    found = forecast(tiny_recipe(), str(data), OPTIONS)
     assert (found.steps, found.crops, found.validations) == (12, 16, 4)
     assert found.seconds_per_step[0] <= found.seconds_per_step[1] <= found.seconds_per_step[2]
     assert 0 <= found.data_share <= 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import stat
 import warnings
@@ -102,6 +104,18 @@ def save_image(image: UInt8[np.ndarray, "height width 3"], path: str | os.PathLi
         raise ImageError(f"Cannot write a picture named {path}: unknown suffix {suffix!r}. Use .png or .jpg.")
     with atomic_path(path) as temporary:
         Image.fromarray(image).save(temporary, quality=95)  # formats without loss ignore it
+
+
+def encode_jpeg(image: UInt8[np.ndarray, "height width 3"], quality: int, is_sharp: bool = False) -> bytes:
+    """A JPEG file's bytes; `is_sharp` keeps colours at full resolution."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0 if is_sharp else -1)
+    return buffer.getvalue()
+
+
+def data_url(image: UInt8[np.ndarray, "height width 3"], quality: int = 88) -> str:
+    """The picture as a JPEG inside its own address, so that a page asks for no file."""
+    return f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(image, quality)).decode()}"
 
 
 def _formats_here() -> list[str]:

@@ -15,7 +15,7 @@ from jsonschema import validate
 from PIL import Image
 
 from occhand.demo import visits as visits_module
-from occhand.demo.answer import answer_record, estimate
+from occhand.demo.answer import answer_record, reconstruct
 from occhand.demo.scene import CARD_COLOUR, MAX_SIDE, Occluder
 from occhand.demo.shelf import OWN_HAND, Choice, Shelf
 from occhand.demo.visits import Visits
@@ -52,7 +52,7 @@ def test_a_disc_hides_pixels_and_joints_and_the_estimate_is_less_sure(examples, 
     x, y = scene.hands[0].keypoints.joints_img[12].round().astype(int)
     assert tuple(behind.picture[y, x]) == CARD_COLOUR
     assert (behind.picture[:60, :60] == scene.picture[:60, :60]).all()
-    seen, hidden = (estimate(predictor, scene, occluder).hands[0].joint_sigma for occluder in (None, disc))
+    seen, hidden = (reconstruct(predictor, scene, occluder).hands[0].joint_sigma for occluder in (None, disc))
     assert hidden[12] > (1.5 if model == "fit" else 1.1) * seen[12]
 
 
@@ -191,7 +191,7 @@ def test_what_nobody_saw_stays_hidden_and_the_guess_in_3d_is_gone(examples):
 def test_a_network_shows_its_maps(examples):
     torch.manual_seed(0)
     network = create_model("handoccnet-open-s", hand=load_hand("open")).eval()
-    answer = estimate(Predictor(NetworkEstimator(network, refine=False)), examples["Cup"], None)
+    answer = reconstruct(Predictor(NetworkEstimator(network, refine=False)), examples["Cup"], None)
     assert answer.maps is not None
     silent = answer_record(replace(answer, hands=(replace(answer.hands[0], joint_sigma=None),)), examples["Cup"])["hands"][0]
     assert silent["sigma_mm"] is None
@@ -200,6 +200,6 @@ def test_a_network_shows_its_maps(examples):
 
 def test_a_network_that_was_exported_answers_without_maps(examples):
     network = create_model("handoccnet-open-s", hand=load_hand("open")).eval()
-    answer = estimate(Predictor(NetworkEstimator(make_ready(network), refine=False)), examples["Cup"], None)
+    answer = reconstruct(Predictor(NetworkEstimator(make_ready(network), refine=False)), examples["Cup"], None)
     assert len(answer.hands) == 1
     assert answer_record(answer, examples["Cup"])["maps"] is None

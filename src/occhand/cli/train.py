@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 from occhand.ablate import Budget
 from occhand.ablate import ablate as run_ablation
 from occhand.cli.console import progress_bar
-from occhand.estimate import estimate
+from occhand.dry_run import forecast
 from occhand.recipes import find_recipe
 from occhand.train import train as run_training
 from occhand.training_data import RunOptions
@@ -45,7 +45,7 @@ def train(
     given: dict[str, Any] = {name: value for name, value in (("epochs", epochs), ("batch", batch), ("lr", lr)) if value is not None}
     asked, folder = replace(find_recipe(recipe), **given), out or Path("runs") / recipe
     if dry_run:
-        print(estimate(asked, data, options))
+        print(forecast(asked, data, options))
         return 0
     with progress_bar(transient=False) as bar:
         task = bar.add_task("Training", total=None)

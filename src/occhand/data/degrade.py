@@ -7,6 +7,9 @@ import io
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageFilter
+from PIL.JpegImagePlugin import JpegImageFile
+
+from occhand.image_io import encode_jpeg
 
 Picture = UInt8[np.ndarray, "height width 3"]
 
@@ -53,10 +56,7 @@ def gaussian_noise(image: Picture, sigma: float, rng: np.random.Generator) -> Pi
 
 def jpeg(image: Picture, quality: int) -> Picture:
     """Compressed and opened again; `quality` from 1 to 95."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
-    with Image.open(buffer) as opened:
-        return np.array(opened)
+    return np.array(JpegImageFile(io.BytesIO(encode_jpeg(image, quality))))  # as `Image.open` does, without asking every format
 
 
 def _shifted(image: Picture, dx: float, dy: float) -> np.ndarray:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from occhand.broken_files import BROKEN_ARCHIVE
 from occhand.data.npz import NpzArrays
-from occhand.image_io import BROKEN_PICTURE, MAX_PIXELS
+from occhand.image_io import BROKEN_PICTURE, MAX_PIXELS, encode_jpeg
 from occhand.types import SIDES, HandSample, Occlusion
 
 SCHEMA_VERSION = 1
@@ -45,7 +45,7 @@ def encode_sample(sample: HandSample, jpeg_quality: int | None = None) -> dict[s
         sample: What to write; `vertices_cam` is kept as float32, depth to 0.03 mm, other numbers as float64.
         jpeg_quality: None keeps every pixel (PNG); a number from 1 to 95 makes the picture a JPEG, about 8 times smaller.
     """
-    files = {"png": _encode_png(sample.image)} if jpeg_quality is None else {"jpg": _encode_jpeg(sample.image, jpeg_quality)}
+    files = {"png": _encode_png(sample.image)} if jpeg_quality is None else {"jpg": encode_jpeg(sample.image, jpeg_quality, is_sharp=True)}
     files["json"] = json.dumps(_annotation(sample), separators=(",", ":"), allow_nan=False).encode()
     if dense := _dense_arrays(sample):
         files["npz"] = _encode_npz(dense)
@@ -106,12 +106,6 @@ def _dense_arrays(sample: HandSample) -> dict[str, np.ndarray]:
 def _encode_png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", compress_level=_PNG_LEVEL)
-    return buffer.getvalue()
-
-
-def _encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
 
 

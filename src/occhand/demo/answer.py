@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import base64
-import io
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from occhand.demo.scene import Occluder, Scene
 from occhand.estimators import DefaultEstimator, NetworkEstimator
 from occhand.hand.skeleton import JOINT_NAMES
+from occhand.image_io import data_url
 from occhand.predictor import Predictor
 from occhand.render.heat import draw_maps
 from occhand.result import HandMesh
@@ -35,7 +34,7 @@ class Answer:
     seconds: float
 
 
-def estimate(predictor: Predictor, scene: Scene, occluder: Occluder | None) -> Answer:
+def reconstruct(predictor: Predictor, scene: Scene, occluder: Occluder | None) -> Answer:
     """Reconstruct the hands of a scene behind the disc."""
     start = time.perf_counter()
     seen = scene.behind(occluder)
@@ -58,13 +57,6 @@ def answer_record(answer: Answer, scene: Scene) -> dict[str, Any]:
         "range_mm": [_SURE_MM, _UNSURE_MM],
         "maps": None if answer.maps is None else data_url(answer.maps),
     }
-
-
-def data_url(picture: UInt8[np.ndarray, "height width 3"]) -> str:
-    """The picture as a JPEG inside its own address, so that the page asks for no file."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _hand_record(hand: HandMesh) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import gradio as gr
 from gradio.exceptions import InvalidPathError
 from gradio_client.utils import is_http_url_like  # type: ignore[import-untyped]
 
-from occhand.demo.answer import data_url
 from occhand.demo.scene import Scene, shrink
 from occhand.demo.shelf import Choice, Shelf
 from occhand.demo.visits import Visits
+from occhand.image_io import data_url
 
 QUEUE_SIZE = 200
 """Requests that wait at most; further ones are told to try again."""

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from occhand.demo.answer import Answer, answer_record, data_url, estimate
+from occhand.demo.answer import Answer, answer_record, reconstruct
 from occhand.demo.scene import Occluder, Scene, scene_of, shrink
 from occhand.demo.shelf import Choice, Shelf
-from occhand.image_io import ImageError, load_image
+from occhand.image_io import ImageError, data_url, load_image
 from occhand.mesh_io import save_mesh
 from occhand.result import HandMesh, result_record
 
@@ -136,7 +136,7 @@ class Visits:
         return {"kind": "answer", **answer_record(answer, visit.scene)}
 
     def _answer(self, visit: Visit, choice: Choice) -> Answer:
-        return estimate(self._shelf.predictor(choice), visit.scene, visit.occluder)
+        return reconstruct(self._shelf.predictor(choice), visit.scene, visit.occluder)
 
     def _visit(self, visitor: str) -> Visit:
         visit = self._visits.get(visitor)

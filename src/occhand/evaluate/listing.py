@@ -16,6 +16,7 @@ from occhand.data.datasets import HandDataset
 from occhand.data.index import sequence_of
 from occhand.evaluate.hands import EvaluatedHands
 from occhand.files import atomic_path
+from occhand.geometry.camera import project
 from occhand.image_io import save_image
 from occhand.metrics.functional import pa_mpjpe, root_relative_mpjpe
 from occhand.metrics.report import SequenceErrors, WorstSample
@@ -128,6 +129,4 @@ def _side_by_side(
 
 def _project(points_cam: Float[np.ndarray, "points 3"], K: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "points 2"]:
     """Pixels; NaN for what does not lie before the camera."""
-    homogeneous = points_cam @ K.T
-    depth = np.where(homogeneous[:, 2:] > 1e-3, homogeneous[:, 2:], np.nan)
-    return homogeneous[:, :2] / depth
+    return project(np.where(points_cam[:, 2:] > 1e-3, points_cam, np.nan), K)

@@ -148,9 +148,12 @@ def linear_from_srgb(colours: UInt8[np.ndarray, "*any 3"]) -> Float[np.ndarray, 
 
 def srgb_from_linear(light: Float[np.ndarray, "*any 3"]) -> UInt8[np.ndarray, "*any 3"]:
     """sRGB values of amounts of light; what lies outside 0..1 is clipped."""
-    light = np.clip(light, 0.0, 1.0)
-    value = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1.0 / 2.4) - 0.055)
-    return np.round(255.0 * value).astype(np.uint8)
+    return np.round(255.0 * srgb_curve(np.clip(light, 0.0, 1.0))).astype(np.uint8)
+
+
+def srgb_curve(light: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+    """sRGB values in 0..1 of amounts of light in 0..1 (IEC 61966-2-1)."""
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1.0 / 2.4) - 0.055)
 
 
 def _join(meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from html import escape
 
 import numpy as np
@@ -12,6 +10,7 @@ from PIL import Image, ImageDraw
 
 import occhand
 from occhand.geometry.camera import project
+from occhand.image_io import data_url
 from occhand.plot import Figure
 from occhand.render.draw import draw_joints, overlay
 from occhand.render.shade import PALETTE, Mesh
@@ -237,10 +236,7 @@ def _crop(image: np.ndarray, trial: Trial, size: int) -> UInt8[np.ndarray, "size
 
 
 def _img(picture: np.ndarray, size: int) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=82)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="" width="{size}" height="{size}" src="data:image/jpeg;base64,{data}">'
+    return f'<img alt="" width="{size}" height="{size}" src="{data_url(picture, quality=82)}">'
 
 
 def _with_interval(summary: Summary) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from functools import lru_cache
 from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numba import njit
-from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
 
+from occhand.data.degrade import jpeg
+from occhand.render.shade import srgb_curve
 from occhand.synth.background import blur_in_place
 
 _CURVE_STEPS = 1024
@@ -39,23 +38,14 @@ def develop(light: Float32[np.ndarray, "height width 3"], exposure: float, rng: 
     return jpeg(picture, int(rng.integers(35, 96))) if rng.random() < 0.6 else picture
 
 
-def jpeg(picture: UInt8[np.ndarray, "height width 3"], quality: int) -> UInt8[np.ndarray, "height width 3"]:
-    """The picture after a save as JPEG."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
-    buffer.seek(0)
-    return np.array(JpegImageFile(buffer))  # as `Image.open` does, without asking every format
-
-
 def _tone_curve(gamma: float) -> np.ndarray:
     """8-bit values over the square root of light, so that dark tones get their share of the table."""
-    return (255 * _srgb_curve() ** gamma).astype(np.float32)
+    return (255 * _curve_steps() ** gamma).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
-def _srgb_curve() -> np.ndarray:
-    light = np.linspace(0.0, 1.0, _CURVE_STEPS) ** 2
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+def _curve_steps() -> np.ndarray:
+    return srgb_curve(np.linspace(0.0, 1.0, _CURVE_STEPS) ** 2)
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")

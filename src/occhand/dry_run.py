@@ -19,7 +19,7 @@ _WARM_UP_STEPS, _MEASURED_STEPS = 3, 10
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Forecast:
     """What a run would take, from a few of its steps."""
 
     steps: int
@@ -55,7 +55,7 @@ class Estimate:
         )
 
 
-def estimate(recipe: Recipe, data: str, options: RunOptions) -> Estimate:
+def forecast(recipe: Recipe, data: str, options: RunOptions) -> Forecast:
     """Measure ten steps of a run, and a part of its validation; nothing is written."""
     fabric = launch(options)
     crops, held_out = open_training(recipe, data, options), open_validation(recipe, data, options)
@@ -82,7 +82,7 @@ def estimate(recipe: Recipe, data: str, options: RunOptions) -> Estimate:
     on_gpu = fabric.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated() if on_gpu else peak_memory_bytes()
     steps = total_steps(recipe, crops, options, fabric.world_size)
-    return Estimate(
+    return Forecast(
         steps=steps,
         crops=len(crops),
         parameters=sum(p.numel() for p in state.weights.parameters()),
