@@ -45,7 +45,7 @@ BROUGHT = (".pth.tar", ".safetensors", "HO3D", "DexYCB", "--data hands-train", "
 
 
 def slow(line):
-    return pytest.param(line, marks=pytest.mark.slow) if "stress --quick --model" in line else line
+    return pytest.param(line, marks=pytest.mark.slow) if "stress --quick" in line else line
 
 
 @pytest.mark.parametrize("line", [slow(line) for line in LINES if line.strip() != "occhand demo"], ids=str.strip)  # it serves until stopped

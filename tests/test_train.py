@@ -99,7 +99,7 @@ def test_rates_follow_the_schedule(undisturbed):
         assert rate == pytest.approx(recipe.lr * recipe.schedule((step - 1) * 4 / 16, 3.0), rel=1e-5)
 
 
-@pytest.mark.parametrize(("die_at", "die_saving"), [(7, False), (6, True)])
+@pytest.mark.parametrize(("die_at", "die_saving"), [pytest.param(7, False, marks=pytest.mark.slow), (6, True)])
 def test_a_killed_run_ends_with_the_same_bits(die_at, die_saving, data, undisturbed, tmp_path):
     out = tmp_path / "run"
     killed = run_child(data, out, die_at=die_at, die_saving=die_saving, workers=1)

@@ -171,6 +171,7 @@ def test_a_stopped_run_goes_on_and_gives_the_same(opened, network, tmp_path, mon
     )
 
 
+@pytest.mark.slow
 def test_worker_processes_change_nothing(opened, network, tmp_path):
     benchmark, dataset = opened("freihand")
     model = NetworkEstimator(network("handgcat-open-s"), refine=False)

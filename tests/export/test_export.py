@@ -145,6 +145,7 @@ def test_int8_is_calibrated_on_hands_and_stays_near(networks, tmp_path):
         load_exported(result.files[0], "onnx", "fp32")
 
 
+@pytest.mark.slow
 def test_int8_for_openvino_rounds_once_between_layers(networks, tmp_path):
     openvino = pytest.importorskip("openvino")
     model = networks["handoccnet"]
@@ -156,7 +157,7 @@ def test_int8_for_openvino_rounds_once_between_layers(networks, tmp_path):
     assert load_exported(files[1]).precision == "int8"
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize("runtime", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_int8_leaves_what_comes_after_the_scores_alone(runtime, networks, one_trace_per_network, tmp_path):
     import onnx
 

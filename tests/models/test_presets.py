@@ -96,11 +96,9 @@ def test_runs_both_ways_and_comes_back_bit_equal(name, tmp_path, open_hand):
     assert equal(loaded(inputs), expected)
 
 
-ONE_PER_FAMILY = ("handoccnet", "handgcat-paper")
-
-
+@pytest.mark.slow  # `tests/export` traces one of each family, fused
 @pytest.mark.usefixtures("without_shape_checks")
-@pytest.mark.parametrize("name", [name if name in ONE_PER_FAMILY else pytest.param(name, marks=pytest.mark.slow) for name in PRESETS])
+@pytest.mark.parametrize("name", PRESETS)
 def test_exports_with_any_batch(name, open_hand):
     """Without the tests' shape checks, which read sizes as numbers and so would fix the batch."""
     torch.manual_seed(0)

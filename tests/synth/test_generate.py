@@ -154,6 +154,7 @@ def digest_code(threads: int) -> str:
     )
 
 
+@pytest.mark.slow
 def test_samples_do_not_depend_on_threads_and_processes():
     printed = []
     for threads in (1, 2):

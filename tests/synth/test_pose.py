@@ -91,6 +91,7 @@ def test_gauge_sees_crossed_fingers(hand: HandLayer, sampler: PoseSampler, gauge
     assert depth[PARTS.index("ring")].max() == 0
 
 
+@pytest.mark.slow
 def test_no_digit_runs_through_another_on_the_mesh(hand: HandLayer, sampler: PoseSampler, gauge: PenetrationGauge) -> None:
     """Soft tissue gives way by 2 to 3 mm in a firm touch; what is deeper than that would be a crossing."""
     vertices = posed_vertices(hand, sampler, sampler.sample_batch(np.random.default_rng(6), 500))
