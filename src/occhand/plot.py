@@ -109,7 +109,7 @@ def _draw(canvas: Image.Image, shape: Shape, scale: int) -> None:
     elif isinstance(shape, Label):
         font = ImageFont.load_default(size=shape.size * scale)
         x, y = shape.at[0] * scale, shape.at[1] * scale
-        stroke = 0.02 * shape.size * scale if shape.bold else 0
+        stroke = max(1, round(0.02 * shape.size * scale)) if shape.bold else 0  # older Pillows take whole pixels alone
         pen.text((x, y), shape.text, shape.colour, font, anchor=_PIL_ANCHORS[shape.anchor], stroke_width=stroke)
     else:
         _blend(canvas, shape, scale)
