@@ -123,3 +123,41 @@ def test_label_text_reads_on_its_badge() -> None:
     grey = np.full((180, 240, 3), 128, dtype=np.uint8)
     assert draw_label(grey, "right", colour=(20, 20, 20)).max() > 230
     assert draw_label(grey, "right", colour=(250, 240, 200)).min() < 60
+    assert draw_label(grey, "right", colour=(20, 20, 235))[..., 0].max() > 200
+    assert draw_label(grey, "right", colour=(30, 255, 30))[..., 1].min() < 80
+
+
+def test_bones_have_their_fingers_colour_and_are_thin_where_hidden() -> None:
+    joints, image = open_hand_joints(), photo()
+    middle = np.round((joints[0] + joints[9]) / 2).astype(int)  # wrist to middle finger
+    drawn = draw_joints(image, joints)
+    assert np.abs(drawn[middle[1], middle[0]].astype(int) - FINGER_COLOURS[2]).max() < 40
+    wrist = np.round(joints[0]).astype(int)
+    assert drawn[wrist[1], wrist[0]].min() > 200
+    thin = draw_joints(image, joints, np.arange(21) == 9)
+    row = slice(middle[0] - 8, middle[0] + 9)
+    widths = [(picture[middle[1], row] != image[middle[1], row]).any(axis=1).sum() for picture in (thin, drawn)]
+    assert 0 < widths[0] < widths[1]
+
+
+def test_bones_of_missing_joints_are_left_out() -> None:
+    joints = np.full((21, 2), np.nan)
+    joints[[0, 4]] = (60.0, 90.0), (180.0, 90.0)
+    changed = (draw_joints(photo(), joints) != photo()).any(axis=2)
+    ys, xs = np.nonzero(changed)
+    assert np.minimum(np.hypot(xs - 60, ys - 90), np.hypot(xs - 180, ys - 90)).max() < 6
+    nothing = photo()
+    assert draw_joints(nothing, np.full((21, 2), np.nan)) is not nothing
+
+
+def test_a_hand_larger_than_the_photograph_does_not_paint_it_over() -> None:
+    joints = (open_hand_joints() - 120.0) * 8.0 + 120.0
+    assert (draw_joints(photo(), joints) != photo()).any(axis=2).mean() < 0.1
+
+
+def test_label_stands_where_told_and_grows_with_the_picture() -> None:
+    grey = np.full((180, 240, 3), 128, dtype=np.uint8)
+    ys, xs = np.nonzero((draw_label(grey, "left", (20.0, 100.0)) != grey).any(axis=-1))
+    assert (xs.min(), ys.min()) == (20, 100)
+    large = np.full((1000, 1400, 3), 128, dtype=np.uint8)
+    assert np.ptp(np.nonzero((draw_label(large, "left") != large).any(axis=-1))[0]) > 1.8 * np.ptp(ys)

@@ -18,7 +18,8 @@ def blank(height: int, width: int, value: int = 90) -> np.ndarray:
 
 def test_turntable_keeps_a_rod_in_the_frame_and_turns_it() -> None:
     rod = trimesh.creation.box(extents=(0.2, 0.02, 0.02))
-    frames = turntable(np.asarray(rod.vertices) + 5.0, np.asarray(rod.faces), frames=4, size=80, colour=(200, 40, 40))
+    vertices = np.concatenate([rod.vertices, np.tile(rod.vertices[:1], (50, 1))]) + 5.0  # many at one end
+    frames = turntable(vertices, np.asarray(rod.faces), frames=4, size=80, colour=(200, 40, 40))
     widths = []
     for frame in frames:
         assert frame.shape == (80, 80, 3)
@@ -57,13 +58,14 @@ def test_animation_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Pat
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", ["turn.gif", "turn.webp"])
+@pytest.mark.parametrize("name", ["turn.gif", "turn.webp", "turn.GIF"])
 def test_animation_holds_its_frames(tmp_path: Path, name: str) -> None:
     save_animation([blank(20, 30, value) for value in (0, 120, 240)], tmp_path / name, frames_per_second=10.0)
     with Image.open(tmp_path / name) as animation:
         assert (animation.n_frames, animation.size, animation.info["loop"]) == (3, (30, 20), 0)
         animation.seek(1)
         assert abs(int(np.asarray(animation.convert("RGB"))[5, 5, 0]) - 120) <= 3
+        assert animation.info["duration"] == 100  # milliseconds
 
 
 def test_animation_refuses_what_it_cannot_write(tmp_path: Path) -> None:
@@ -83,12 +85,19 @@ def test_contact_sheet_fills_rows_and_keeps_proportions() -> None:
     assert sizes == [[50, 100], [100, 50], [50, 50]]
     assert places[1].min(axis=0).tolist() == [gap, 2 * gap + 100 + 25]
     assert places[2].min(axis=0).tolist() == [2 * gap + 100 + 25, gap + 25]
+    assert sheet[gap, gap].min() > sheet[gap + 99, gap].max()  # the backdrop darkens downwards
+    assert contact_sheet([blank(50, 50)], columns=4, cell=100).shape == (100 + 2 * gap, 100 + 2 * gap, 3)
 
 
 def test_contact_sheet_labels_its_pictures() -> None:
     images = [blank(100, 100), blank(100, 100)]
-    assert (contact_sheet(images, ["left", "right"]) != contact_sheet(images)).any()
-    with pytest.raises(ValueError, match="2 pictures and 1 labels"):
-        contact_sheet(images, ["left"])
+    plain, same, two = contact_sheet(images, columns=1), contact_sheet(images, ["left"] * 2, 1), contact_sheet(images, ["left", "right"], 1)
+    assert (two != plain).any()
+    half = len(two) // 2
+    np.testing.assert_array_equal(two[:half], same[:half])
+    assert (two[half:] != same[half:]).any()
+    for labels in (["left"], ["left", "right", "both"]):
+        with pytest.raises(ValueError, match=f"2 pictures and {len(labels)} labels"):
+            contact_sheet(images, labels)
     with pytest.raises(ValueError, match="at least one picture"):
         contact_sheet([])

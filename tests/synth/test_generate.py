@@ -12,13 +12,15 @@ import torch
 import trimesh
 from scipy.spatial import cKDTree
 
+from occhand.geometry.camera import project
 from occhand.hand.hand_layer import load_hand
 from occhand.synth.contacts import CONTACT, touching
 from occhand.synth.generate import _sample_kind, generate_sample
 from occhand.synth.hand_surface import load_surface
+from occhand.synth.objects import OBJECTS
 from occhand.synth.scene import SCENE_SHARES, sample_scene
 from occhand.synth.surfaces import Surfaces
-from occhand.synth.visibility import HAND_LABEL, first_crossings
+from occhand.synth.visibility import HAND_LABEL, first_crossings, flesh_depth
 from occhand.types import SIDES
 
 SIZE = 96
@@ -183,3 +185,66 @@ def test_every_kind_of_scene_and_side_occurs():
 def test_bad_input_is_refused(seed, index, size):
     with pytest.raises(ValueError, match="expected no negative number and at least 32"):
         generate_sample(seed, index, size)
+
+
+def test_joints_and_vertices_are_hidden_as_the_picture_shows(samples):
+    """By other things where one is drawn before the point, by the hand itself where its skin is drawn before it, farther than a joint's
+    flesh is thick; where neither is so, the point is visible."""
+    joint_flesh, vertex_slack = flesh_depth(), np.full(778, 0.003)
+    agreeing = {"self": [], "other": []}
+    for sample in samples:
+        seen = sample.occlusion
+        for points, margin, by_self, by_other in (
+            (sample.joints_cam, joint_flesh, seen.joints_by_self, seen.joints_by_other),
+            (sample.vertices_cam, vertex_slack, seen.vertices_by_self, seen.vertices_by_other),
+        ):
+            x, y = np.round(project(points, sample.K)).astype(int).T
+            is_in = (np.minimum(x, y) >= 0) & (np.maximum(x, y) < SIZE)
+            label, depth = seen.labels[y[is_in], x[is_in]], seen.depth[y[is_in], x[is_in]]
+            before = points[is_in, 2] - depth
+            agreeing["other"].append((by_other[is_in] == ((label > HAND_LABEL) & (before > 0))).mean())
+            is_hand = label == HAND_LABEL
+            agreeing["self"].append((by_self[is_in] == (before > margin[is_in]))[is_hand].mean() if is_hand.any() else 1.0)
+    for name, shares in agreeing.items():
+        assert min(np.mean(shares[::2]), np.mean(shares[1::2])) > 0.93, name
+
+
+def test_an_object_has_a_name_where_it_is_seen_and_touches_where_it_is(samples):
+    touched = 0
+    for index, sample in enumerate(samples):
+        truth = sample.occlusion
+        assert set(np.unique(truth.labels)) <= {0, 1, 2, 3, 4}
+        assert (truth.object_name in OBJECTS) == (truth.object_name != "") == (truth.labels == 2).any()
+        assert sample.key == f"3-{index:08d}"
+        rng = np.random.default_rng((3, index))
+        scene = sample_scene(rng, *_sample_kind(rng), 0.5, SIZE)
+        mirror = (-1, 1, 1) if sample.side == "left" else (1, 1, 1)
+        np.testing.assert_allclose(scene.hand.vertices_cam * mirror, sample.vertices_cam, atol=1e-9)
+        if len(truth.contacts):
+            mesh = trimesh.Trimesh(scene.solid.vertices @ scene.solid_R.T + scene.solid_t, scene.solid.faces, process=False)
+            distance, _ = cKDTree(mesh.sample(20_000, seed=0)).query(scene.hand.vertices_cam[truth.contacts])
+            assert distance.max() < CONTACT + 0.003
+            touched += 1
+    assert touched >= 12
+    truth = generate_sample(3, 100, 32).occlusion  # holds something beyond the border
+    assert len(truth.contacts) > 0
+    assert truth.object_name == ""
+
+
+def test_any_run_of_samples_has_all_tones_of_skin(monkeypatch):
+    class ToldError(Exception):
+        pass
+
+    def tell(rng, kind, side, tone, size):
+        raise ToldError(tone)
+
+    monkeypatch.setattr("occhand.synth.generate.sample_scene", tell)
+
+    def tone(seed, index):
+        with pytest.raises(ToldError) as told:
+            generate_sample(seed, index, SIZE)
+        return told.value.args[0]
+
+    for seed, start in ((1001, 0), (1001, 117_000), (0, 500)):
+        assert {int(12 * tone(seed, start + k)) for k in range(24)} == set(range(12))
+    assert len({round(tone(seed, 0), 3) for seed in range(10)}) == 10

@@ -12,8 +12,9 @@ from occhand.hand.skeleton import MANO_JOINT_NAMES, tip_vertices
 from occhand.synth.closing import deepest_overlap, place
 from occhand.synth.grasp import DEEPEST_PENETRATION, Grasp, GraspSampler
 from occhand.synth.holds import TOUCH
-from occhand.synth.objects import make_object
+from occhand.synth.objects import Grip, SolidObject, make_object
 from occhand.synth.pose import OVERLAP_TOLERANCE
+from occhand.synth.primitives import join, rounded_box
 from tests.synth.penetration import PenetrationGauge
 
 
@@ -105,3 +106,48 @@ def test_a_given_thing_is_grasped(sampler: GraspSampler, name: str) -> None:
     rng = np.random.default_rng(3)
     solid = make_object(name, rng)
     assert sampler.sample(rng, np.zeros(10), solid).solid is solid
+
+
+@pytest.mark.parametrize("name", ["drill", "hammer", "knife"])
+def test_handles_lie_across_the_palm(sampler: GraspSampler, name: str) -> None:
+    palm = sampler.shapes.shaped(np.zeros(10))[1].joints[[4, 10]].mean(0)  # between the middle and the ring finger's base
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        solid = make_object(name, rng)
+        grasp = sampler.sample(rng, np.zeros(10), solid)
+        R, grip = grasp.solid_R, solid.grips[0]
+        along = R @ grip.along
+        assert abs(along[1]) < 1e-9
+        assert abs(along[2]) > 0.8
+        assert (R @ grip.centre + grasp.solid_t)[1] < palm[1] - 0.01  # before the palm, which looks along -y
+        if name == "drill":
+            np.testing.assert_allclose(R @ grip.facing, (0, 1, 0), atol=1e-9)
+
+
+def test_pens_lean_on_the_index_fingers_base(sampler: GraspSampler) -> None:
+    base = sampler.shapes.shaped(np.zeros(10))[1].joints[1]
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        pen = make_object("pen", rng)
+        grasp = sampler.sample(rng, np.zeros(10), pen)
+        from_grip = base - (grasp.solid_R @ pen.grips[0].centre + grasp.solid_t)
+        assert grasp.solid_R[:, 2] @ from_grip > 0.6 * np.linalg.norm(from_grip)
+
+
+def test_contacts_press_from_more_than_one_side(sampler: GraspSampler, hand: HandLayer, grasps: list[Grasp]) -> None:
+    step = 1e-4 * np.concatenate([np.eye(3), -np.eye(3)])
+    for grasp in grasps:
+        points = (posed(hand, sampler, grasp) - grasp.solid_t) @ grasp.solid_R
+        distance = grasp.solid.signed_distance(points)
+        nearest = [min(np.flatnonzero(sampler.segments == MANO_JOINT_NAMES.index(s)), key=distance.__getitem__) for s in grasp.touching]
+        around = grasp.solid.signed_distance((points[nearest][:, None] + step).reshape(-1, 3)).reshape(-1, 2, 3)
+        normals = around[:, 0] - around[:, 1]
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        assert np.linalg.norm(normals.mean(0)) < 0.8
+
+
+def test_what_no_hand_can_hold_is_named(sampler: GraspSampler) -> None:
+    vertices, faces, parts = join([rounded_box((0.5, 0.5, 0.5), 0.01)])
+    wall = SolidObject("wall", "box", vertices, faces, parts, (Grip("power", (0.0,) * 3, (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), 0.5),))
+    with pytest.raises(ValueError, match=r"no grasp of 'wall' in 300 tries.*within the hand's reach"):
+        sampler.sample(np.random.default_rng(0), np.zeros(10), wall)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import trimesh
@@ -109,3 +111,42 @@ def test_a_part_stays_where_it_was_put() -> None:
     vertices, _, parts = join([part])
     np.testing.assert_allclose(vertices.mean(0), (0.1, 0, 0), atol=1e-12)
     assert signed_distance(np.array([[0.1, 0.0, 0.0]]), parts)[0] == pytest.approx(-0.02)
+
+
+def test_shares_of_things_are_those_of_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = iter(())
+
+    def note(name: str, rng: np.random.Generator) -> SolidObject:
+        counts[name] += 1
+        return solid
+
+    solid, counts, rng = make_object("pen", np.random.default_rng(0)), Counter(names), np.random.default_rng(0)
+    monkeypatch.setattr("occhand.synth.objects.make_object", note)
+    for _ in range(10_000):
+        sample_object(rng)
+    total = sum(share for share, *_ in OBJECTS.values())
+    assert all(counts[name] / 10_000 == pytest.approx(share / total, rel=0.2) for name, (share, *_) in OBJECTS.items())
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_grips_are_as_thick_and_as_long_as_they_say(name: str) -> None:
+    for seed in range(20):
+        solid = make_object(name, np.random.default_rng(seed))
+        for grip in solid.grips:
+            centre, along, facing = (np.array(v) for v in (grip.centre, grip.along, grip.facing))
+            surface = solid.signed_distance((centre + grip.half_thickness * facing)[None])[0]
+            assert abs(surface) < 0.004  # of what tapers a mean
+            assert solid.signed_distance(centre + np.outer([-grip.slide, 0, grip.slide], along)).max() < 0
+
+
+def test_heads_and_handles_are_where_things_have_them() -> None:
+    for seed in range(5):
+        hammer, drill, mug, pen, cup = (make_object(name, np.random.default_rng(seed)) for name in ("hammer", "drill", "mug", "pen", "cup"))
+        low, high = hammer.vertices.min(0), hammer.vertices.max(0)
+        assert high[1] - low[1] > 0.069  # the head lies across, at the end
+        assert np.abs(hammer.vertices[hammer.vertices[:, 2] < high[2] - 0.04][:, 1]).max() < 0.02
+        assert np.ptp(drill.vertices[drill.vertices[:, 2] > 0.05], axis=0)[0] > 0.13
+        assert mug.vertices[:, 0].max() > -mug.vertices[:, 0].min() + 0.02
+        assert pen.grips[0].centre[2] < -0.02  # near the tip
+        rim, foot = (cup.vertices[np.abs(cup.vertices[:, 2] - z) < 0.002] for z in (cup.vertices[:, 2].max(), cup.vertices[:, 2].min()))
+        assert np.hypot(*rim.T[:2]).max() >= np.hypot(*foot.T[:2]).max() - 0.001

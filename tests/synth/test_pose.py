@@ -54,6 +54,7 @@ def test_same_generator_same_poses(sampler: PoseSampler) -> None:
     first, again, other = (sampler.sample_batch(np.random.default_rng(seed), 20) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.1
+    assert sampler.sample_batch(np.random.default_rng(1), 0).shape == (0, 16, 3)
 
 
 def test_poses_keep_limits_and_leave_the_wrist(sampler: PoseSampler) -> None:

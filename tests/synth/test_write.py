@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -75,11 +76,13 @@ def test_more_workers_give_the_same_bytes(written, tmp_path):
     assert counts == list(range(1, 12))
 
 
-def test_damaged_and_missing_shards_are_made_again_and_no_others(written, tmp_path):
+@pytest.mark.parametrize("damage", [lambda data: data[:1000], lambda data: data[:5000] + b"?" + data[5001:]], ids=["cut", "changed"])
+def test_damaged_and_missing_shards_are_made_again_and_no_others(written, tmp_path, damage):
     write_synth(tmp_path, stand_in(11), shard_samples=4)
     kept = (tmp_path / "shard-00001.tar").stat().st_mtime_ns
     (tmp_path / "shard-00000.tar").unlink()
-    (tmp_path / "shard-00002.tar").write_bytes((tmp_path / "shard-00002.tar").read_bytes()[:1000])
+    damaged = tmp_path / "shard-00002.tar"
+    damaged.write_bytes(damage(damaged.read_bytes()))
     for leftover in (".shard-00002-abc.tar", ".manifest-abc.json", ".contact-abc.png"):
         (tmp_path / leftover).write_bytes(b"left by a killed run")
     counts = []
@@ -111,6 +114,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(written, tmp_path):
     [
         ({"seed": 4}, "seed 3, not 4"),
         ({"indices": range(12)}, "n 11, not 12"),
+        ({"indices": range(5, 16)}, "shard-00000.tar begins with 3-000000, not with index 5"),
         ({"size": 48}, "size 32, not 48"),
         ({"version": "none such"}, "generator .*, not 'synth none such'"),
     ],
@@ -156,10 +160,10 @@ def test_a_worker_that_dies_is_one_line_and_shards_are_kept(tmp_path):
     assert len(create_dataset("folder", tmp_path)) == 11
 
 
-@pytest.mark.parametrize("wrong", [{"workers": 0}, {"shard_samples": 0}, {"jpeg_quality": 100}, {"jpeg_quality": 0}])
+@pytest.mark.parametrize("wrong", [{"count": 0}, {"workers": 0}, {"shard_samples": 0}, {"jpeg_quality": 96}, {"jpeg_quality": 0}])
 def test_numbers_out_of_range_are_refused(tmp_path, wrong):
     with pytest.raises(ValueError, match="Expected at least one"):
-        write_synth(tmp_path, stand_in(2), **wrong)
+        write_synth(tmp_path, stand_in(wrong.pop("count", 2)), **wrong)
     assert not list(tmp_path.iterdir())
 
 
@@ -169,3 +173,16 @@ def test_jpeg_is_an_option(tmp_path):
     image = create_dataset("folder", tmp_path)[0].image
     assert image.shape == make_sample(3, 0).image.shape
     assert not np.array_equal(image, make_sample(3, 0).image)
+
+
+def test_the_contact_sheet_shows_samples_from_all_over_and_what_hides_them(tmp_path, monkeypatch):
+    lay_out = Mock(return_value=np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(write, "contact_sheet", lay_out)
+    manifest = write_synth(tmp_path, stand_in(80))
+    assert manifest.shard_samples == 500
+    images, labels = lay_out.call_args.args
+    assert len(images) == len(labels) == 64
+    for k, index in ((0, 0), (-1, 79)):
+        sample = make_sample(3, index)
+        np.testing.assert_array_equal(images[k], sample.image)
+        assert labels[k] == f"mug, {round(100 * sample.occlusion.ratio)}% hidden"

@@ -12,7 +12,9 @@ from numba import njit
 @no_type_check
 def hash3(x, y, z, seed):
     """A uniform number in 0..1 for a point of the integer grid."""
-    h = np.uint32(np.uint32(x) * np.uint32(0x8DA6B343) ^ np.uint32(y) * np.uint32(0xD8163841) ^ np.uint32(z) * np.uint32(0xCB1AB31F))
+    # By way of a signed integer: what a negative float becomes as an unsigned one differs between processors.
+    x, y, z = np.uint32(np.int64(x)), np.uint32(np.int64(y)), np.uint32(np.int64(z))
+    h = np.uint32(x * np.uint32(0x8DA6B343) ^ y * np.uint32(0xD8163841) ^ z * np.uint32(0xCB1AB31F))
     h = np.uint32(h ^ np.uint32(seed) * np.uint32(0x9E3779B1))
     h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x2C1B3C6D))
     h = np.uint32((h ^ (h >> np.uint32(12))) * np.uint32(0x297A2D39))

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
@@ -20,7 +20,7 @@ import torch
 
 from occhand.data.folder import FolderDataset
 from occhand.data.record import DataError, encode_sample
-from occhand.data.shards import MANIFEST, Manifest, Shard, check_shard, read_manifest, write_manifest, write_shard
+from occhand.data.shards import MANIFEST, Manifest, Shard, check_shard, index_shard, read_manifest, write_manifest, write_shard
 from occhand.files import remove_leftovers
 from occhand.image_io import save_image
 from occhand.render.gallery import contact_sheet
@@ -95,15 +95,29 @@ def _begin(out: Path, dataset: SynthDataset, jpeg_quality: int | None, shard_sam
     if (out / MANIFEST).exists():
         found = read_manifest(out)
         theirs, ours = asdict(replace(found, shards=())), asdict(wanted)
-        if differences := [f"{name} {theirs[name]!r}, not {ours[name]!r}" for name in ours if theirs[name] != ours[name]]:
+        differences = [f"{name} {theirs[name]!r}, not {ours[name]!r}" for name in ours if theirs[name] != ours[name]]
+        if not differences:
+            finished = tuple(shard for shard in found.shards if _is_whole(out, shard))
+            differences = _other_indices(out, dataset, finished, shard_samples)
+        if differences:
             raise DataError(
                 f"{out} holds other data: {'; '.join(differences)}. Its shards are kept. Choose another folder, delete that one, or use "
                 "the arguments and the version of occhand that it was made with."
             )
-        finished = tuple(shard for shard in found.shards if _is_whole(out, shard))
     for pattern in (MANIFEST, "shard-*.tar", CONTACT_SHEET):
         remove_leftovers(out, pattern)
     return replace(wanted, shards=finished)
+
+
+def _other_indices(out: Path, dataset: SynthDataset, finished: Sequence[Shard], shard_samples: int) -> list[str]:
+    """Which finished shards do not begin with the data set's sample: the manifest counts samples, but does not list them."""
+    begins = {_shard_name(number): index for number, index in enumerate(dataset.indices[::shard_samples])}
+    differences = []
+    for shard in finished:
+        key, index = next(iter(index_shard(out / shard.name)), ""), str(begins.get(shard.name))
+        if key.rpartition("-")[2].lstrip("0") != index.lstrip("0"):
+            differences.append(f"{shard.name} begins with {key}, not with index {index}")
+    return differences
 
 
 def _is_whole(out: Path, shard: Shard) -> bool:
