@@ -1,5 +1,6 @@
 """Pickles of numbers: what any Python wrote comes back, and nothing in a hostile one runs."""
 
+import codecs
 import pickle
 
 import numpy as np
@@ -45,10 +46,30 @@ def test_nothing_of_a_hostile_pickle_runs(tmp_path):
     assert not target.exists()
 
 
-@pytest.mark.parametrize("data", [b"", b"\x80", b"garbage", pickle.dumps([1]), pickle.dumps({"a": 1})[:-2]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x80", b"garbage", pickle.dumps([1]), pickle.dumps({"a": 1})[:-2], b"}Va\nc" + 5000 * b"a" + b"\nb\ns."],
+    ids=["empty", "start", "garbage", "list", "cut", "long name"],
+)
 def test_anything_else_is_one_line(data):
-    with pytest.raises(ValueError, match=r"^no pickle of numbers: [^\n]+; nothing in it was run$"):
+    with pytest.raises(ValueError, match=r"^no pickle of numbers: [^\n]{1,200}; nothing in it was run$"):
         load_plain_dict(data)
+
+
+def test_a_length_beyond_the_file_takes_no_memory():
+    with pytest.raises(ValueError, match=r"expected 268435456 bytes in a bytearray8, but only \d+ remain"):
+        load_plain_dict(b"\x80\x05}Va\n\x96" + (2**28).to_bytes(8, "little") + b"bytes.s.")
+
+
+def test_python_2_wrote_bytes_as_text():
+    dtype, state = b"cnumpy\ndtype\n(U\x02f8K\x00K\x01tR", np.array([-1.5, 1e-3]).tobytes()
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(K\x01(K\x02t" + dtype
+    content = load_plain_dict(b"\x80\x02}U\x01a" + array + b"I00\nU\x10" + state + b"tbs.")
+    np.testing.assert_array_equal(plain_numbers(content["a"]), [-1.5, 1e-3])
+
+
+def test_text_is_turned_to_bytes_one_by_one_whatever_the_file_asks_for():
+    assert load_plain_dict(pickle.dumps({"a": Call(codecs.encode, "\xe9x", "utf-16")}, protocol=2)) == {"a": b"\xe9x"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from occhand.data import annotations
 from occhand.data.annotations import find_annotations, open_annotations, read_annotations
 from occhand.data.annotations_writer import annotations_path, rebuild_annotations, write_annotations
 from occhand.data.datasets import create_dataset
@@ -280,11 +281,14 @@ BAD = {
     "another split": (_with(["occhand"], header(split="evaluation")), "it is of ho3d_v2 evaluation, expected train"),
     "places beyond the list": (_with(["occhand"], header(official_length=5)), "the ids of annotations are no rising places in a list of 5"),
     "a place just beyond the list": (_with(["occhand"], header(official_length=11)), "the ids of .* no rising places in a list of 11"),
+    "a place twice": (_with(["annotations", 1, "id"], 0), "the ids of annotations are no rising places in a list of 12"),
+    "a place before the list": (_with(["annotations", 0, "id"], -1), "the ids of annotations are no rising places in a list of 12"),
     "no annotations": (_with(["annotations"], []), "it has no annotations"),
     "a picture outside": (_with(["images", 2, "file_name"], "../../secret.png"), r"images\[2\]: file_name is '../../secret.png'"),
     "a picture of another set": (_with(["images", 0, "file_name"], "a/b/color_000000.jpg"), r"images\[0\]: file_name is"),
     "no name": (_with(["images", 0], {"id": 0, "width": 1, "height": 1}), r"images\[0\]: no 'file_name'"),
     "a huge picture": (_with(["images", 1, "width"], 10**9), r"images\[1\]: a picture of 1000000000 x 480"),
+    "a picture without width": (_with(["images", 1, "width"], 0), r"images\[1\]: a picture of 0 x 480"),
     "a picture without end": (_with(["images", 1, "width"], float("inf")), r"images\[1\]: cannot convert"),
     "a picture twice": (_with(["images", 1, "id"], 0), r"images\[1\]: id 0 comes twice"),
     "a picture that is none": (_with(["annotations", 4, "image_id"], 99), r"annotations\[4\]: image_id 99 is of none of the 12 images"),
@@ -320,6 +324,24 @@ def test_names_what_is_wrong(name, truth, tmp_path):
         read_annotations("ho3d", path, "train", HANDS)
     assert str(caught.value).endswith("'occhand convert annotations'.")
     assert len(str(caught.value)) < 700
+
+
+def test_lists_without_end_are_refused(truth, tmp_path, monkeypatch):
+    content = released(truth, "ho3d")
+    monkeypatch.setattr(annotations, "MAX_ENTRIES", COUNT)
+    for name in ("images", "annotations"):
+        path = write(tmp_path / "HO3D_train_data.json", content)
+        assert len(read_annotations("ho3d", path, "train", HANDS)) == COUNT
+        path = write(path, content | {name: [*content[name], content[name][0] | {"id": COUNT}]})
+        with pytest.raises(DataError, match=rf"{name}\[12\]: more than 12 entries"):
+            read_annotations("ho3d", path, "train", HANDS)
+
+
+def test_another_encoding_than_the_header_says_is_refused(truth, tmp_path):
+    path = write(tmp_path / "HO3D_train_data.json", {"occhand": header(), **released(truth, "ho3d", HOUSE)})
+    assert len(read_annotations("ho3d", path, "train", HANDS, encoding=HOUSE)) == COUNT
+    with pytest.raises(DataError, match="its header says opencv with the mean included, not opencv with the mean excluded"):
+        read_annotations("ho3d", path, "train", HANDS, encoding=HANDOCCNET)
 
 
 @pytest.mark.parametrize("cut", [1, 100, 5000, -3])

@@ -1,5 +1,6 @@
 """The check of a data set: what is whole, what is wrong and what to do, and a sheet whose joints lie on the pictures' marks."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from occhand.data.annotations import find_annotations
 from occhand.data.annotations_writer import rebuild_annotations
 from occhand.data.datasets import DATASETS, create_dataset
+from occhand.data.dexycb import SUBJECTS
 from occhand.data.official_counts import Count
 from occhand.data_check import check_dataset, describe, draw_sample
 from occhand.image_io import load_image
@@ -82,6 +84,10 @@ def test_missing_and_broken_pictures_are_named(fake_copy, tmp_path):
     assert "1 samples are left out: ABF10/0000: no picture at" in text
     assert "1 of 7 pictures opened cannot be read: Sample ABF10/0001" in text
     assert all(problem.next_step for problem in split.problems)
+    for place in (2, -1):
+        (root / create_dataset("ho3d_v3", root, "train").index.images[place]).write_bytes(b"")
+    (split,) = check_dataset("ho3d_v3", root, ["train"], tmp_path / "sheet.png", decode=2).splits
+    assert (split.decoded, split.broken) == (2, 1)  # the first and the last
 
 
 def test_pictures_that_an_annotation_file_names_and_nobody_copied(fake_copy, tmp_path):
@@ -98,6 +104,9 @@ def test_pictures_that_an_annotation_file_names_and_nobody_copied(fake_copy, tmp
         picture.unlink()
     (split,) = check_dataset("ho3d_annotations", root, ["train"], tmp_path / "none.png").splits
     assert (split.state, split.missing) == ("unusable", 8)
+    (missing,) = [problem.what for problem in split.problems if "pictures are missing" in problem.what]
+    assert missing.count(".png; ") == 3
+    assert missing.endswith("; ...")
     assert not (tmp_path / "none.png").exists()
 
 
@@ -108,6 +117,18 @@ def test_a_wrong_root_is_unusable_and_the_report_says_what_next(tmp_path):
     text = describe(report)
     assert "s0_test        unusable" in text
     assert "-> docs/datasets.md shows the folder. The data: dex-ycb.github.io" in text
+    for name in ("calibration", *SUBJECTS):
+        (tmp_path / name).write_text("a file, no folder")
+    (split,) = check_dataset("dexycb", tmp_path, ["s0_test"], tmp_path / "sheet.png").splits
+    assert (split.state, len(split.problems)) == ("unusable", 1)
+
+
+def test_joints_that_nobody_knows_are_no_problem(fake_copy, tmp_path, monkeypatch):
+    root = fake_copy("ho3d_v2")
+    shutil.rmtree(root.parent / "HO3D_v2_evaluation_gt")
+    monkeypatch.setitem(DATASETS, "ho3d_v2", replace(DATASETS["ho3d_v2"], counts={}))
+    (split,) = check_dataset("ho3d_v2", root, ["evaluation"], tmp_path / "sheet.png").splits
+    assert (split.state, split.problems) == ("whole", ())
 
 
 def test_unknown_names_and_splits_are_errors(tmp_path):
@@ -128,9 +149,11 @@ def test_shards_of_ours(tmp_path):
     ("factor", "K", "problem"),
     [
         (1000, None, "From wrist to middle knuckle it is 9"),
+        (0.1, None, "From wrist to middle knuckle it is 0.009"),
         (1, [[150, 0, 80], [0, 150, 60], [0, 0, 1]], "The camera sees the joints"),
+        (1, [[np.nan, 0, 80], [0, 150, 60], [0, 0, 1]], "The camera sees the joints nan px from"),
     ],
-    ids=["millimetres", "camera of another size"],
+    ids=["millimetres", "decimetres for metres", "camera of another size", "no camera"],
 )
 def test_a_reader_that_is_wrong_is_noticed(factor, K, problem, fake_root, tmp_path, monkeypatch):
     def open_wrongly(*args):

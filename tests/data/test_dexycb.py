@@ -130,6 +130,37 @@ def test_second_opening_reads_no_labels(fake_root, monkeypatch):
     np.testing.assert_array_equal(again.index.joints_cam, first.index.joints_cam)
 
 
+def test_the_hand_of_the_other_side_changes_nothing(fake_root, monkeypatch, caplog):
+    right = create_dataset("dexycb", fake_root("dexycb"), "s1_val_right", stand_in_mano("right"))
+    assert right[0].pose is not None
+    monkeypatch.setattr(dexycb, "_read_view", None)
+    both = create_dataset("dexycb", fake_root("dexycb"), "s1_val_right", (stand_in_mano("right"), stand_in_mano("left")))
+    np.testing.assert_array_equal(both.index.pose, right.index.pose)
+    assert not caplog.records
+
+
+def test_a_change_of_any_part_is_seen(fake_root, tmp_path):
+    root = tmp_path / "DexYCB"
+    for part in ("calibration", SUBJECTS[6]):
+        shutil.copytree(fake_root("dexycb") / part, root / part)
+    sequence = "20200928-subject-07/20200928_101900"
+    before = open_dexycb(root, "s1_val", {}).index
+    assert len(before) == 24
+    (root / SUBJECTS[6] / "20200928_235959").write_text("a file of that name")
+    (root / sequence / SERIALS[2] / "color_000001.jpg").unlink()
+    dataset = open_dexycb(root, "s1_val", {})
+    assert [key for key, _ in dataset.left_out] == [f"{sequence}/{SERIALS[2]}/000001"]
+    path = root / "calibration" / "intrinsics" / f"{SERIALS[0]}_640x480.yml"
+    path.write_text(path.read_text().replace("ppx: 313.0", "ppx: 300.25", 1))  # of the colour camera, which stands before depth
+    np.testing.assert_array_equal(open_dexycb(root, "s1_val", {}).index.K[[0, 3], 0, 2], (300.25, before.K[3, 0, 2]))
+    for path in root.glob("calibration/mano_*_subject-07_right/mano.yml"):
+        path.write_text(f"betas: [{', '.join(map(str, range(10)))}]")
+    assert open_dexycb(root, "s1_val", {}).index.betas[0].tolist() == list(range(10))
+    path = root / sequence / "meta.yml"
+    path.write_text(path.read_text().replace("num_frames: 3", "num_frames: 2"))
+    assert open_dexycb(root, "s1_val", {}).index.official_length == 16
+
+
 def test_wrong_root_says_where_the_data_lie(fake_root, tmp_path):
     root = fake_root("dexycb")
     with pytest.raises(DataError, match=r"is not DexYCB.*It seems to be .*DexYCB"):
@@ -201,6 +232,18 @@ def test_hostile_labels_run_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_labels_that_are_no_files_of_labels(tmp_path):
+    path = tmp_path / "labels.npz"
+    np.savez(path, **good_arrays())
+    os.truncate(path, (1 << 23) + 1)
+    with pytest.raises(DataError, match=r"labels\.npz cannot be used: 8,388,609 bytes, expected some thousands"):
+        dexycb._read_label(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match=r"labels\.npz cannot be used: .*Is a directory.*Copy it"):
+        dexycb._read_label(path)
+
+
 def test_every_cut_and_flip_of_a_label_is_a_data_error(tmp_path):
     path, rng = tmp_path / "labels.npz", np.random.default_rng(0)
     np.savez_compressed(path, **good_arrays())
@@ -223,6 +266,8 @@ def test_every_cut_and_flip_of_a_label_is_a_data_error(tmp_path):
         "mano_sides: [both]\nmano_calib: [a]\nnum_frames: 3",
         "mano_sides: [right]\nmano_calib: [../../secret]\nnum_frames: 3",
         "mano_sides: [right]\nmano_calib: [a]\nnum_frames: 900000000",
+        "mano_sides: [right]\nmano_calib: [a]\nnum_frames: -1",
+        pytest.param("mano_sides: [right]\nmano_calib: [a]\nnum_frames: 3\n#" + "x" * (1 << 20), id="huge"),
         "mano_sides: [right]\nmano_calib: [[a]]\nnum_frames: 3",
         "mano_sides: [right]\nmano_calib: [a]",
         "- 1",
@@ -247,7 +292,15 @@ def test_broken_betas(tmp_path, text):
         dexycb._read_betas(tmp_path / "mano.yml")
 
 
-@pytest.mark.parametrize("text", ["depth: {fx: 1}", "color: {fx: -1, fy: 1, ppx: 2, ppy: 3}", "color: {fx: 1, fy: 1, ppx: inf, ppy: 3}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "depth: {fx: 1}",
+        "color: {fx: -1, fy: 1, ppx: 2, ppy: 3}",
+        "color: {fx: 1, fy: 0, ppx: 2, ppy: 3}",
+        "color: {fx: 1, fy: 1, ppx: inf, ppy: 3}",
+    ],
+)
 def test_broken_intrinsics(tmp_path, text):
     path = dexycb._intrinsics_path(tmp_path, 0)
     path.parent.mkdir(parents=True)

@@ -1,9 +1,12 @@
 """Shards and folders of them: read back, addressed at random, and refused in one line when broken."""
 
+import gzip
 import json
+import os
 import subprocess
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,8 +40,9 @@ def test_samples_come_back_in_order_and_at_random(folder):
     for index, sample in enumerate(dataset):
         assert_same(sample, make_sample(3, index))
     assert_same(dataset[-2], make_sample(3, 5))
-    with pytest.raises(IndexError):
-        dataset[7]
+    for outside in (7, -8):
+        with pytest.raises(IndexError):
+            dataset[outside]
 
 
 def test_a_split_is_a_folder_inside(folder):
@@ -71,8 +75,9 @@ def test_a_shard_that_fails_leaves_no_file(tmp_path):
         write_shard(tmp_path / "shard-00000.tar", broken())
     with pytest.raises(ValueError, match="used twice"):
         write_shard(tmp_path / "shard-00000.tar", encoded([0, 0]))
-    with pytest.raises(ValueError, match="letters"):
-        write_shard(tmp_path / "shard-00000.tar", [("../up", {"png": b""})])
+    for key in ("../up", "up/../..", ""):
+        with pytest.raises(ValueError, match="letters"):
+            write_shard(tmp_path / "shard-00000.tar", [(key, {"png": b""})])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,6 +96,21 @@ def test_a_missing_truncated_or_changed_shard_is_named(folder):
         FolderDataset(folder)
 
 
+def test_a_shard_that_is_cut_or_removed_while_it_is_read_is_named(folder):
+    dataset = FolderDataset(folder)
+    assert_same(dataset[0], make_sample(3, 0))
+    os.truncate(folder / "shard-00000.tar", index_shard(folder / "shard-00000.tar")["3-000001"]["png"].offset + 100)
+    assert_same(dataset[0], make_sample(3, 0))
+    with pytest.raises(DataError, match=r"^Shard is truncated: .*shard-00000\.tar\. Make or copy"):
+        dataset[1]
+    for number in range(2):
+        (folder / f"shard-{number:05d}.tar").unlink()
+    with pytest.raises(DataError, match=r"^Shard cannot be read: .*shard-00000\.tar \(No such file.*Make or copy"):
+        dataset[0]
+    with pytest.raises(DataError, match=r"^Shard is missing: .*shard-00001\.tar\. Run the command"):
+        dataset[3]
+
+
 @pytest.mark.parametrize("said", [2, 4])
 def test_a_shard_of_another_number_of_samples_than_its_manifest_says_is_named(folder, said):
     manifest = read_manifest(folder)
@@ -107,13 +127,15 @@ def test_a_truncated_tar_is_found_without_its_manifest_line(folder):
         path.write_bytes(whole[:cut])
         with pytest.raises(DataError, match=r"truncated|cannot be read"):
             index_shard(path)
-    path.write_bytes(b"no tar at all")
-    with pytest.raises(DataError, match="cannot be read"):
-        index_shard(path)
+    for data in (b"no tar at all", gzip.compress(whole)):
+        path.write_bytes(data)
+        with pytest.raises(DataError, match="cannot be read"):
+            index_shard(path)
 
 
 def test_links_and_paths_in_a_tar_are_refused(tmp_path):
-    for number, (name, kind) in enumerate([("a.png", tarfile.SYMTYPE), ("../a.png", tarfile.REGTYPE), ("a.exe", tarfile.REGTYPE)]):
+    wrong = [("a.png", tarfile.SYMTYPE), ("../a.png", tarfile.REGTYPE), ("b/a.png", tarfile.REGTYPE), ("a.exe", tarfile.REGTYPE)]
+    for number, (name, kind) in enumerate(wrong):
         path = tmp_path / f"{number}.tar"
         with tarfile.open(path, "w") as archive:
             member = tarfile.TarInfo(name)
@@ -123,9 +145,28 @@ def test_links_and_paths_in_a_tar_are_refused(tmp_path):
             index_shard(path)
 
 
+def test_a_file_that_comes_twice_or_is_huge_is_refused(tmp_path):
+    once, huge = tarfile.TarInfo("a.png"), tarfile.TarInfo("a.png")
+    huge.size = (1 << 28) + 1
+    for path, headers, length in ((tmp_path / "twice.tar", [once, once], 2048), (tmp_path / "huge.tar", [huge], huge.size + 4096)):
+        path.write_bytes(b"".join(header.tobuf(tarfile.USTAR_FORMAT) for header in headers))
+        os.truncate(path, length)
+        with pytest.raises(DataError, match=r"holds 'a\.png', no file of a sample"):
+            index_shard(path)
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"schema": 9}, {"n": "many"}, {"n": -1}, {"shards": [{"name": "../../x.tar"}]}, {"shards": 3}, {"unheard": 1}, {"generator": None}],
+    [
+        {"schema": 9},
+        {"n": "many"},
+        {"n": -1},
+        {"shards": [{"name": "../../x.tar"}]},
+        {"shards": 3},
+        {"unheard": 1},
+        {"generator": None},
+        {"split": 3},
+    ],
 )
 def test_a_manifest_that_makes_no_sense_is_one_line(folder, change):
     path = folder / MANIFEST
@@ -139,6 +180,35 @@ def test_a_shard_name_cannot_leave_the_folder(folder):
     write_manifest(folder, replace(manifest, shards=(replace(manifest.shards[0], name="../shard-00000.tar"),)))
     with pytest.raises(DataError, match="plain file name"):
         FolderDataset(folder)
+    write_manifest(folder, replace(manifest, shards=(manifest.shards[0], manifest.shards[0])))
+    with pytest.raises(DataError, match="plain file name, or one twice"):
+        FolderDataset(folder)
+
+
+def test_a_manifest_with_negative_counts_or_without_end_is_one_line(folder):
+    manifest = read_manifest(folder)
+    for change in ({"samples": -3}, {"bytes": -1}, {"samples": 2.5}):
+        write_manifest(folder, replace(manifest, shards=(replace(manifest.shards[0], **change), *manifest.shards[1:])))
+        with pytest.raises(DataError, match=r"^Manifest is broken: .*no whole number.*again"):
+            read_manifest(folder)
+    os.truncate(folder / MANIFEST, (1 << 26) + 1)
+    with pytest.raises(DataError, match=r"^Manifest is broken: .*too large.*again"):
+        read_manifest(folder)
+
+
+def test_a_manifest_is_written_whole_or_the_old_one_stays(folder, monkeypatch):
+    before = read_manifest(folder)
+
+    def write_half(self, text):
+        with self.open("w") as stream:
+            stream.write(text[: len(text) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(OSError, match="No space"):
+        write_manifest(folder, replace(before, shards=before.shards[:1]))
+    assert read_manifest(folder) == before
+    assert len(list(folder.iterdir())) == 4
 
 
 def test_a_folder_without_manifest_or_shards_says_so(tmp_path):

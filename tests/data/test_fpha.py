@@ -66,6 +66,14 @@ def test_subject_and_objects_take_the_sequences_of_both_lists(fake_root):
     assert sequences["subject_train"] == ["Subject_1/put_salt/1", "Subject_1/put_salt/3", "Subject_3/open_juice_bottle/2"]
     assert sequences["subject_test"] == sequences["objects_test"] == ["Subject_2/charge_cell_phone/1"]
     assert all("Subject_2/close_milk/4" not in found for found in sequences.values())
+    keys = open_fpha(fake_root("fpha"), "subject_train", {}).index.keys.tolist()
+    in_order = list(dict.fromkeys(key.rpartition("/")[0] for key in keys))
+    assert in_order == ["Subject_1/put_salt/1", "Subject_3/open_juice_bottle/2", "Subject_1/put_salt/3"]  # of the training list first
+
+
+def test_subjects_of_the_subject_protocol():
+    parts = [part_of(f"Subject_{number}/put_salt/1", "subject") for number in range(1, 7)]
+    assert parts == ["train", "test", "train", "train", "test", "test"]
 
 
 def test_actions_of_the_objects_protocol():
@@ -145,7 +153,7 @@ class Malice:
         return os.mkdir, (self.path,)
 
 
-@pytest.mark.parametrize("damage", ["hostile", "cut", "shape", "missing"])
+@pytest.mark.parametrize("damage", ["hostile", "cut", "shape", "missing", "no dict", "huge"])
 def test_broken_fits_leave_joints_only(fake_copy, tmp_path, caplog, damage):
     root = fake_copy("fpha")
     folder = root / "fhbhands_fits" / SALT
@@ -158,12 +166,16 @@ def test_broken_fits_leave_joints_only(fake_copy, tmp_path, caplog, damage):
         del fit["trans"]
     elif damage == "hostile":
         fit["shape"] = Malice(tmp_path / "run")
+    elif damage == "no dict":
+        content["000001.pkl"] = 7
     data = pickle.dumps(content)
     (folder / "pkls.pkl").write_bytes(data[:-40] if damage == "cut" else data)
+    if damage == "huge":
+        os.truncate(folder / "pkls.pkl", (1 << 26) + 1)
     dataset = open_fpha(root, "action_train", {})
     assert len(dataset) == 7
     assert dataset[0].pose is None
-    assert "pkls.pkl is not used" in caplog.text
+    assert f"pkls.pkl is not used ({'of 67,108,865 bytes' if damage == 'huge' else ''}" in caplog.text
     assert not (tmp_path / "run").exists()
 
 
@@ -188,9 +200,45 @@ def test_broken_recordings_are_left_out(fake_copy, fake_manifest):
     assert "not of 64 finite numbers" in reasons["Subject_3/open_juice_bottle/2/0000"]
     test = open_fpha(root, "action_test", {})
     assert_agrees(test.index, frames_of(fake_manifest("fpha"), "Subject_2/charge_cell_phone/1"))
+    assert test.index.official_index.tolist() == [3, 4, 5]  # after the three frames of the empty skeleton
     shutil.rmtree(root / "Video_files" / "Subject_2")
     with pytest.raises(DataError, match="no sample is left"):
         open_fpha(root, "action_test", {})
+
+
+def test_a_skeleton_of_anything_but_numbers_is_left_out_whole(fake_copy):
+    root = fake_copy("fpha")
+    path = root / "Hand_pose_annotation_v1" / SALT / "skeleton.txt"
+    whole = path.read_bytes()
+    path.write_bytes(b"\n" + whole.replace(b"\n", b" \r\n\r\n"))
+    assert len(open_fpha(root, "action_train", {})) == 7
+    for data, size, reason in (
+        (whole + b"4" + 63 * b" nan" + b"\n", None, "not of 64 finite numbers"),
+        (whole + b"4" + 62 * b" 1" + b"\n", None, "not of 64 finite numbers"),
+        (whole + b"\xff", None, "cannot be read (it is no text)"),
+        (whole, (1 << 26) + 1, "has 67,108,865 bytes, expected less"),
+    ):
+        path.write_bytes(data)
+        os.truncate(path, size or len(data))
+        dataset = open_fpha(root, "action_train", {})
+        assert dataset.index.official_index.tolist() == [4, 5, 6]
+        assert [key for key, _ in dataset.left_out] == [f"{SALT}/{number:04d}" for number in range(4)]
+        assert all(reason in why for _, why in dataset.left_out)
+
+
+def test_a_change_of_any_part_is_seen(fake_copy):
+    root, told = fake_copy("fpha"), []
+    assert len(open_fpha(root, "action_train", {}, lambda done, total: told.append((done, total)))) == 7
+    assert told == [(4, 7), (7, 7)]
+    (root / "Video_files" / SALT / "color" / "color_0001.jpeg").unlink()
+    assert len(open_fpha(root, "action_train", {})) == 6
+    lengths = root / "Subjects_info" / "Subject_1_info.txt"
+    lengths.write_text(lengths.read_text().replace(" 1 4\n", " 1 3\n"))  # shorter than the skeleton
+    keys = open_fpha(root, "action_train", {}).index.keys.tolist()
+    assert keys[:3] == [f"{SALT}/0000", f"{SALT}/0002", "Subject_3/open_juice_bottle/2/0000"]
+    path = root / "data_split_action_recognition.txt"
+    path.write_text(path.read_text().replace("Subject_3/open_juice_bottle/2 16\n", ""))
+    assert open_fpha(root, "action_train", {}).index.keys.tolist() == keys[:2]
 
 
 def test_frames_after_the_end_of_a_skeleton_are_no_samples(fake_copy, tmp_path):
@@ -232,9 +280,11 @@ def test_length_of_a_sequence_is_unknown(fake_copy):
     path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if " 3 3" not in line))
     with pytest.raises(DataError, match=r"does not tell the length of Subject_1/put_salt/3 \(1 are missing\)"):
         open_fpha(root, "subject_train", {})
-    path.write_text(path.read_text() + "put_salt three 4\n")
-    with pytest.raises(DataError, match="'put_salt three 4'; expected action, repetition and number of frames"):
-        open_fpha(root, "subject_train", {})
+    text = path.read_text()
+    for line in ("put_salt three 4", "put_salt 3 100000"):
+        path.write_text(f"{text}{line}\n")
+        with pytest.raises(DataError, match=f"'{line}'; expected action, repetition and number of frames"):
+            open_fpha(root, "subject_train", {})
 
 
 @pytest.mark.parametrize(
@@ -242,6 +292,8 @@ def test_length_of_a_sequence_is_unknown(fake_copy):
     [
         ("Training 1\nSubject_1/use_flash/3 24\nTest 3\nSubject_1/use_flash/4 24\n", "lists 1 test sequences and announces 3"),
         ("Training 1\n../../etc/1 24\nTest 1\nSubject_1/use_flash/4 24\n", r"line 2: '../../etc/1 24'; expected 'Training 600'"),
+        ("Training 1\nSubject_1/use_flash/3/../../1 24\nTest 1\nSubject_1/use_flash/4 24\n", "line 2"),
+        ("Training 1\nSubject_7/use_flash/3 24\nTest 1\nSubject_1/use_flash/4 24\n", "line 2"),
         ("Subject_1/use_flash/3 24\n", "line 1"),
         ("", "lists 0 train sequences"),
     ],
@@ -253,5 +305,5 @@ def test_broken_lists(tmp_path, text, message):
 
 
 def test_a_discarded_sequence_may_be_absent_from_the_list(tmp_path):
-    (tmp_path / "list.txt").write_text("Training 2\nSubject_1/use_flash/3 24\n\nTest 1\nSubject_1/use_flash/4 24\n")
-    assert read_action_lists(tmp_path / "list.txt") == {"train": ["Subject_1/use_flash/3"], "test": ["Subject_1/use_flash/4"]}
+    (tmp_path / "list.txt").write_text("Training 2\nSubject_1/use_flash/3 24\n\nTest 1\nSubject_6/use_flash/4 24\n")
+    assert read_action_lists(tmp_path / "list.txt") == {"train": ["Subject_1/use_flash/3"], "test": ["Subject_6/use_flash/4"]}

@@ -1,12 +1,15 @@
 """FreiHAND against its manifest, and what is wrong with copies of it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
+from occhand.data import freihand
 from occhand.data.datasets import create_dataset
+from occhand.data.freihand import mano_placement
 from occhand.data.index import sequence_of
 from occhand.data.record import DataError
 
@@ -51,12 +54,24 @@ def test_sequences_are_the_colour_versions(fake_root):
 @pytest.mark.parametrize("split", ["train", "evaluation"])
 def test_pose_and_place_with_the_mano_mean(split, fake_root, mano_like):
     """The layer's middle knuckle lies where FreiHAND's own numbers put it, which in the made-up tree is where it is."""
+    assert open_split(fake_root("freihand"), split)[0].pose is None
     for sample in open_split(fake_root("freihand"), split, mano_like):
         pose, betas = torch.from_numpy(sample.pose).float(), torch.from_numpy(sample.betas).float()
         placed = mano_like(mano_like.rotations_from_axis_angle(pose), betas).joints.numpy() + sample.translation
         np.testing.assert_allclose(placed[9], sample.joints_cam[9], atol=1e-6)
         without_mean = torch.cat([pose[:3], pose[3:] - mano_like.hands_mean])
         assert (without_mean[3:].abs() < 0.61).all()  # the tree draws fingers from -0.6 to 0.6
+
+
+def test_the_middle_knuckle_is_seen_at_its_pixel(mano_like):
+    """At ((u - cx), (v - cy), (fx + fy) / 2) / s."""
+    K = np.array([[[400.0, 0, 100], [0, 500, 120], [0, 0, 1]]])
+    mano = np.random.default_rng(0).normal(0, 0.5, (1, 61))
+    mano[0, 58:] = (130, 75, 900)
+    pose, translation = mano_placement(mano, K, mano_like)
+    rotations = mano_like.rotations_from_axis_angle(torch.from_numpy(pose).float())
+    knuckle = mano_like(rotations, torch.from_numpy(mano[:, 48:58]).float()).joints[0, 9].numpy() + translation[0]
+    np.testing.assert_allclose(knuckle, (30 / 900, -45 / 900, 450 / 900), atol=1e-6)
 
 
 def test_without_the_hand_a_warning_says_what_is_unknown(fake_root, caplog):
@@ -66,6 +81,7 @@ def test_without_the_hand_a_warning_says_what_is_unknown(fake_root, caplog):
 
 def test_evaluation_before_its_truth_was_released(fake_copy):
     root = fake_copy("freihand")
+    assert open_split(root, "evaluation")[0].vertices_cam is not None
     for name in ("xyz", "verts", "mano"):
         (root / f"evaluation_{name}.json").unlink()
     sample = open_split(root, "evaluation")[0]
@@ -77,6 +93,7 @@ def test_evaluation_before_its_truth_was_released(fake_copy):
 
 def test_missing_pictures_are_left_out(fake_copy):
     root = fake_copy("freihand")
+    assert len(open_split(root, "train")) == 16
     (root / "training" / "rgb" / "00032561.jpg").unlink()
     dataset = open_split(root, "train")
     assert [key for key, _ in dataset.left_out] == ["hom/00032561"]
@@ -85,8 +102,12 @@ def test_missing_pictures_are_left_out(fake_copy):
     np.testing.assert_array_equal(by_key["auto/00097681"].vertices_cam, by_key["gs/00000001"].vertices_cam)
 
 
-def test_lists_that_do_not_belong_together_are_refused(fake_copy):
+def test_lists_that_do_not_belong_together_are_refused(fake_copy, monkeypatch):
     root = fake_copy("freihand")
+    with monkeypatch.context() as patch:
+        patch.setattr(freihand, "UNIQUE_SAMPLES", 3)
+        with pytest.raises(DataError, match=r"training_K\.json has 4 entries, expected 3 at most"):
+            open_split(root, "train")
     path = root / "training_xyz.json"
     rows = json.loads(path.read_text())
     path.write_text(json.dumps(rows * 2))
@@ -101,6 +122,9 @@ def test_lists_that_do_not_belong_together_are_refused(fake_copy):
     mano = root / "evaluation_mano.json"
     mano.write_text(json.dumps([row[0] for row in json.loads(mano.read_text())]))
     with pytest.raises(DataError, match=r"evaluation_mano\.json holds 183 numbers in 4 lists.*N x 1 x 61"):
+        open_split(root, "evaluation")
+    shutil.rmtree(root / "evaluation")
+    with pytest.raises(DataError, match="is not FreiHAND v2: no evaluation; found"):
         open_split(root, "evaluation")
 
 

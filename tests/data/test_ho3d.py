@@ -100,6 +100,8 @@ def test_the_released_truth_is_found_in_the_root_and_when_it_comes_later(fake_co
     joints_only = open_split(root, "evaluation").index
     np.testing.assert_array_equal(joints_only.joints_cam, before.joints_cam)
     assert joints_only.vertices_cam is None
+    shutil.copy(root.parent / "elsewhere" / "evaluation_verts.json", root / "evaluation")
+    np.testing.assert_array_equal(open_split(root, "evaluation").index.vertices_cam, before.vertices_cam)
 
 
 def test_a_truth_of_another_length_or_order_is_refused(fake_copy):
@@ -113,6 +115,12 @@ def test_a_truth_of_another_length_or_order_is_refused(fake_copy):
         open_split(root, "evaluation")
     path.write_text(json.dumps(rows[1:] + rows[:1]))
     with pytest.raises(DataError, match=r"its wrists lie \d+ mm from those of the annotations, expected the same\. Is it in the order of"):
+        open_split(root, "evaluation")
+    (root / "evaluation" / "SM1" / "meta" / "0001.pkl").unlink()
+    with pytest.raises(DataError, match=r"its wrists lie \d+ mm from those of the annotations"):
+        open_split(root, "evaluation")
+    path.write_text(f"[{','.join(['[' + ','.join(['[0,0,0]'] * 21) + ']'] * 20_137)}]")
+    with pytest.raises(DataError, match=r"has 20,137 entries, evaluation\.txt lists 6\. Is it of the other version\?"):
         open_split(root, "evaluation")
     path.write_text(json.dumps({"xyz": rows}))
     with pytest.raises(DataError, match=r"evaluation_xyz\.json is no list of N x 21 x 3 numbers"):
@@ -152,6 +160,12 @@ def test_half_a_copy_gives_the_half_there_is(fake_copy):
     shutil.rmtree(root / "train" / "ABF10" / "meta")
     with pytest.raises(DataError, match=r"no sample is left; .* Is it the whole data set, and unpacked here\?"):
         open_split(root, "train")
+    shutil.rmtree(root / "train" / "ABF10" / "rgb")
+    with pytest.raises(DataError, match=r"no sample is left; [A-Z\d]+/\d{4}: no picture at"):
+        open_split(root, "train")
+    shutil.rmtree(root / "train")
+    with pytest.raises(DataError, match=r"is not HO-3D v3: no train; found .*unpack it again"):
+        open_split(root, "train")
 
 
 class Hostile:
@@ -173,6 +187,9 @@ def broken_annotations(content, target):
     yield pickle.dumps(content | {"handPose": np.full(48, None)}), "handPose is no array of numbers"
     yield pickle.dumps(content | {"handPose": np.zeros(51)}), r"handPose has shape \(51,\), expected \(48,\)"
     yield pickle.dumps(content | {"camMat": np.full((3, 3), np.nan)}), "camMat has shape .* finite"
+    yield pickle.dumps(content | {"camMat": np.zeros(9)}), r"camMat has shape \(9,\), expected \(3, 3\)"
+    yield pickle.dumps(content | {"handJoints3D": np.zeros((3, 21))}), r"handJoints3D has shape \(3, 21\), expected \(21, 3\)"
+    yield whole + bytes(1 << 22), r"has 4,19\d,\d+ bytes, expected some thousands"
     yield pickle.dumps(content | {"handJoints3D": np.zeros(3)}), r"handJoints3D has shape \(3,\).*of the other split"
 
 
@@ -192,6 +209,9 @@ def test_broken_and_hostile_annotations_are_left_out_and_run_nothing(fake_copy, 
             raise ValueError(found)
         assert "\n" not in found
         assert not target.exists()
+    path.unlink()
+    path.mkdir()
+    assert f"{path} cannot be read (Is a directory)" in open_split(root, "train").left_out[0][1]
 
 
 class PythonTwoPickler(pickle._Pickler):
@@ -244,6 +264,11 @@ def test_a_broken_picture_is_named_and_the_others_are_read(version, fake_copy):
         path.write_bytes(data)
         with pytest.raises(DataError, match=f"^Sample {dataset.index.keys[2]}: {path} cannot be decoded .*Copy or unpack it again"):
             dataset[2]
+    Image.new("RGB", (640, 480)).save(path, "GIF")
+    with pytest.raises(DataError, match="cannot be decoded"):
+        dataset[2]
+    Image.new("L", (640, 480), 7).save(path)
+    assert dataset[2].image.shape == (480, 640, 3)
     Image.new("RGB", (64, 48)).save(path)
     with pytest.raises(DataError, match=r"is 64 x 48 pixels, expected 640 x 480"):
         dataset[2]
@@ -279,4 +304,11 @@ def test_a_list_with_other_lines_is_refused(line, fake_copy):
         open_split(root, "train")
     (root / "train.txt").write_text("")
     with pytest.raises(DataError, match=r"train\.txt is empty"):
+        open_split(root, "train")
+    (root / "train.txt").write_bytes(b"\xff\xfeA")
+    with pytest.raises(DataError, match=r"train\.txt, line 1: found"):
+        open_split(root, "train")
+    (root / "train.txt").unlink()
+    (root / "train.txt").mkdir()
+    with pytest.raises(DataError, match=r"train\.txt cannot be read \(Is a directory\)"):
         open_split(root, "train")

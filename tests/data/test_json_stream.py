@@ -67,9 +67,23 @@ def test_an_element_without_end_is_refused_before_it_fills_the_memory(tmp_path):
     path = tmp_path / "file.json"
     path.write_text('{"a": ["' + "x" * (3 * json_stream.MAX_VALUE_CHARS) + '"]}')
     started = time.perf_counter()
+    tracemalloc.start()
     with pytest.raises(DataError, match="at character 7"):
         list(stream_object(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.9 * json_stream.MAX_VALUE_CHARS
     assert time.perf_counter() - started < 5
+
+
+def test_the_longest_element_is_read_and_one_longer_is_not(tmp_path):
+    path = tmp_path / "file.json"
+    text = "x" * (json_stream.MAX_VALUE_CHARS - 2)
+    path.write_text(f'{{"a": ["{text}"]}}')
+    assert list(stream_object(path)) == [("a", text)]
+    path.write_text(f'{{"a": ["{text}x"]}}')
+    with pytest.raises(DataError, match="a value of 4,194,305 characters at character 7"):
+        list(stream_object(path))
 
 
 def test_holds_one_element_at_a_time(tmp_path):

@@ -65,7 +65,7 @@ def test_without_mano_of_a_side_a_pose_without_its_mean_is_unknown(hands):
 
 
 def test_refuses_to_guess(hands):
-    pose, joints, is_left = hands
+    pose, joints, is_left = (array.copy() for array in hands)
     shuffled = np.roll(pose, 1, axis=0)
     with pytest.raises(DataError, match=r"do not tell what they mean.*opencv with the mean included"):
         detect_encoding(shuffled, joints, is_left, {})
@@ -77,3 +77,6 @@ def test_refuses_to_guess(hands):
         detect_encoding(between, joints, is_left, {})
     with pytest.raises(DataError, match="no sample with both"):
         detect_encoding(np.full_like(pose, np.nan), joints, is_left, {})
+    joints[:, 7] = np.nan
+    with pytest.raises(DataError, match="no sample with both"):
+        detect_encoding(pose, joints, is_left, {})

@@ -25,11 +25,16 @@ def test_both_forms_give_the_same(joints, samples, tmp_path):
     entries = {key: {"joints_cam": j.tolist(), "vertices_cam": v.tolist()} for key, j, v in zip(keys, joints, vertices, strict=True)}
     (tmp_path / "p.json").write_text(json.dumps(entries))
     (tmp_path / "short.json").write_text(json.dumps({key: j.tolist() for key, j in zip(keys, joints, strict=True)}))
-    for name in ("p.npz", "p.json", "short.json"):
+    (tmp_path / "P.NPZ").write_bytes((tmp_path / "p.npz").read_bytes())
+    for name in ("p.npz", "P.NPZ", "p.json", "short.json"):
         predictions = read_predictions(tmp_path / name)
         assert predictions.keys == ("a", "b", "c")
         assert np.allclose(predictions.joints_cam, joints)
-        assert (predictions.vertices_cam is None) == (name == "short.json")
+        if name == "short.json":
+            assert predictions.vertices_cam is None
+        else:
+            assert predictions.vertices_cam.dtype == np.float64
+            assert np.allclose(predictions.vertices_cam, vertices)
 
 
 def write(path, content):
@@ -48,6 +53,10 @@ def write(path, content):
         (lambda joints: {"a": joints[0, :20].tolist()}, r"shape \(1, 20, 3\), expected \(1, 21, 3\)"),
         (lambda joints: {"a": joints[0].tolist(), "b": joints[0, :5].tolist()}, "sample 'b' has shape"),
         (lambda joints: {}, "empty"),
+        (
+            lambda joints: "{" + ", ".join(f'"{key}": {json.dumps(hand.tolist())}' for key, hand in zip("aba", joints, strict=True)) + "}",
+            "Sample 'a' is predicted more than once",
+        ),
         (lambda joints: [joints.tolist()], "one entry per sample"),
         (lambda joints: {"a": {"joints": joints[0].tolist()}}, "no 'joints_cam' in it"),
         (lambda joints: '{"a": [[NaN, 0, 0]]}', "shape"),

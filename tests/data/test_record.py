@@ -20,6 +20,16 @@ def with_annotation(**changes):
     return FILES | {"json": json.dumps(json.loads(FILES["json"]) | changes).encode()}
 
 
+def with_occlusion(**changes):
+    return with_annotation(occlusion=json.loads(FILES["json"])["occlusion"] | changes)
+
+
+def with_picture(mode, form="PNG"):
+    buffer = io.BytesIO()
+    Image.fromarray(SAMPLE.image).convert(mode).save(buffer, form)
+    return FILES | {"png": buffer.getvalue()}
+
+
 def with_arrays(**changes):
     buffer = io.BytesIO()
     np.savez(buffer, **(dict(np.load(io.BytesIO(FILES["npz"]))) | changes))
@@ -27,7 +37,15 @@ def with_arrays(**changes):
 
 
 def test_a_sample_comes_back_to_the_last_bit():
-    assert_same(decode_sample(SAMPLE.key, FILES), SAMPLE)
+    decoded = decode_sample(SAMPLE.key, FILES)
+    assert_same(decoded, SAMPLE)
+    assert decoded.vertices_cam.flags.writeable
+
+
+def test_a_sparse_sample_has_nothing_dense_even_where_it_is_there():
+    sparse = decode_sample(SAMPLE.key, FILES, is_sparse=True)
+    assert sparse.vertices_cam is None
+    assert sparse.occlusion.labels.size == sparse.occlusion.contacts.size == 0
 
 
 def test_a_sample_without_mesh_and_occlusion_comes_back():
@@ -35,6 +53,8 @@ def test_a_sample_without_mesh_and_occlusion_comes_back():
     files = encode_sample(bare)
     assert sorted(files) == ["json", "png"]
     assert_same(decode_sample(bare.key, files), bare)
+    meshless = replace(SAMPLE, vertices_cam=None)
+    assert_same(decode_sample(meshless.key, encode_sample(meshless)), meshless)
 
 
 def test_same_sample_same_bytes_and_numpy_reads_the_archive():
@@ -61,6 +81,7 @@ def test_jpeg_is_smaller_and_near():
         FILES | {"json": b"[" * 100_000},
         FILES | {"json": b"\xff\xfe"},
         with_annotation(schema=99),
+        FILES | {"json": FILES["json"].replace(b'"schema":1,', b"")},
         with_annotation(key="other"),
         with_annotation(side="both"),
         with_annotation(K=[[1, 2], [3, 4]]),
@@ -71,17 +92,27 @@ def test_jpeg_is_smaller_and_near():
         with_annotation(occlusion=json.loads(FILES["json"])["occlusion"] | {"ratio": 1.5}),
         with_annotation(occlusion=json.loads(FILES["json"])["occlusion"] | {"ratio": -0.5}),
         with_annotation(occlusion=[1]),
+        with_occlusion(object_name=7),
+        with_occlusion(joints_by_self=[0] * 21),
+        with_occlusion(joints_by_other=[True] * 20),
         {key: value for key, value in FILES.items() if key != "npz"},
         FILES | {"png": FILES["png"][:200]},
         FILES | {"png": b"GIF89a"},
+        with_picture("L"),
+        with_picture("RGBA"),
+        with_picture("RGB", "BMP"),
         FILES | {"png": png_header_only(30_000, 30_000)},
         FILES | {"npz": FILES["npz"][:500]},
         FILES | {"npz": b"no archive"},
         with_arrays(labels=np.zeros((9, 9), np.uint8)),
         with_arrays(depth=np.zeros((32, 32))),
+        with_arrays(depth=np.zeros((32, 32), ">f4")),
+        with_arrays(vertices_by_self=np.zeros(778, np.uint8)),
+        with_arrays(vertices_cam=np.zeros((778, 3), np.float32, order="F")),
         with_arrays(vertices_cam=np.array([{}], dtype=object)),
         with_arrays(contacts=np.array([778], np.int32)),
         with_arrays(contacts=np.array([-1], np.int32)),
+        with_arrays(contacts=np.zeros(779, np.int32)),
         with_arrays(contacts=np.zeros(100_000, np.int32)),
     ],
 )

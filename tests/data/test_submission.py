@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from occhand.data import submission
 from occhand.data.submission import joints_from_ho3d, joints_to_ho3d, read_any_predictions, read_submission, write_submission
 from occhand.hand.skeleton import HO3D_JOINT_NAMES, JOINT_NAMES
 
@@ -34,6 +35,7 @@ def test_ho3d_is_opengl_in_its_own_order_of_five_decimals(hands, tmp_path):
     np.testing.assert_allclose(verts[2, 444], vertices[2, 444] * (1, -1, -1), atol=5.1e-6)
     assert (xyz[..., 2] < 0).all()
     assert np.array_equal(xyz, np.round(xyz, 5))
+    assert np.array_equal(verts, np.round(verts, 5))
     np.testing.assert_array_equal(joints_from_ho3d(joints_to_ho3d(joints)), joints)
 
 
@@ -63,6 +65,23 @@ def test_what_is_written_is_read_back(benchmark, hands, tmp_path):
     np.testing.assert_allclose(predictions.joints_cam, hands[0], atol=5.1e-6)
     if benchmark != "dexycb":
         np.testing.assert_allclose(predictions.vertices_cam, hands[1], atol=5.1e-6)
+
+
+def test_a_result_file_is_known_by_its_content(hands, tmp_path):
+    write_submission(tmp_path / "pred.zip", "ho3d", *hands, INDEX, 3)
+    (tmp_path / "pred.json").write_text("\n  " + json.dumps(pred_json(tmp_path / "pred.zip")))
+    by_key = dict(zip(KEYS, hands[0].tolist(), strict=True))
+    (tmp_path / "by-key.json").write_text(json.dumps(by_key))
+    (tmp_path / "pred.zip").rename(tmp_path / "PRED.ZIP")
+    for name in ("PRED.ZIP", "pred.json", "by-key.json"):
+        predictions = read_any_predictions(tmp_path / name, "ho3d", KEYS, INDEX, 3)
+        assert predictions.keys == tuple(KEYS)
+        np.testing.assert_allclose(predictions.joints_cam, hands[0], atol=5.1e-6)
+    with pytest.raises(ValueError, match=r"from \.json or \.npz, not \.txt"):
+        read_any_predictions(write_submission(tmp_path / "dexycb.txt", "dexycb", *hands, INDEX, 3), "ho3d", KEYS, INDEX, 3)
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe[")
+    with pytest.raises(ValueError, match=r"^/.*binary\.json: "):
+        read_any_predictions(tmp_path / "binary.json", "ho3d", KEYS, INDEX, 3)
 
 
 def test_a_sample_that_is_not_here_is_passed_over(hands, tmp_path):
@@ -107,6 +126,8 @@ def zipped(path, content, name="pred.json"):
         ([[[[0, 0, 1]] * 20] * 3, [[[0, 0, 1]] * 778] * 3], r"joints of entry 0 have shape \(20, 3\), expected \(21, 3\)"),
         ([[[[0, 0, 1]] * 21] * 3, [[[0, 0, 1]] * 500] * 3], r"vertices of entry 0 have shape \(500, 3\)"),
         ({"xyz": []}, r"expected \[joints, vertices\]"),
+        ([[], [], []], r"expected \[joints, vertices\]"),
+        ([{}, {}], r"expected \[joints, vertices\]"),
         ([[[[0, 0, float("nan")]] * 21] * 3, [[[0, 0, 1]] * 778] * 3], "not finite, in 3 of 3 samples: 'B/0001'"),
     ],
 )
@@ -117,13 +138,17 @@ def test_a_bad_zip_is_named_with_its_fault(content, message, tmp_path):
     assert "pred.zip" in str(caught.value)
 
 
-def test_other_files(hands, tmp_path):
+def test_other_files(hands, tmp_path, monkeypatch):
     zipped(tmp_path / "deep.zip", [], name="results/pred.json")
     with pytest.raises(ValueError, match=r"no pred\.json at the top of the archive, which holds results/pred\.json"):
         read_submission(tmp_path / "deep.zip", "ho3d", KEYS, INDEX, 3)
     (tmp_path / "cut.zip").write_bytes(b"PK")
     with pytest.raises(ValueError, match=r"cut\.zip"):
         read_submission(tmp_path / "cut.zip", "ho3d", KEYS, INDEX, 3)
+    zipped(tmp_path / "bomb.zip", [0] * 1000)
+    monkeypatch.setattr(submission, "_MOST_BYTES", 2999)
+    with pytest.raises(ValueError, match=r"bomb\.zip: its pred\.json unpacks to more than 2,999 bytes"):
+        read_submission(tmp_path / "bomb.zip", "ho3d", KEYS, INDEX, 3)
     with pytest.raises(FileNotFoundError, match="No predictions at"):
         read_submission(tmp_path / "none.zip", "ho3d", KEYS, INDEX, 3)
 
@@ -134,6 +159,8 @@ def test_dexycb_lines_that_do_not_fit(hands, tmp_path):
     text = path.read_text()
     with pytest.raises(ValueError, match=r"1 of 3 samples are missing, the first is 8 \(A/0002\)"):
         read_submission(path, "dexycb", KEYS, np.array([4, 8, 9]), 20)
+    path.write_text("\n" + text.replace("\n", "\r\n\r\n"))
+    np.testing.assert_allclose(read_submission(path, "dexycb", KEYS, np.array([4, 7, 9]), 20).joints_cam, hands[0], atol=5.1e-8)
     path.write_text(text + "10,1,2,3\n")
     with pytest.raises(ValueError, match="line 4 has 4 numbers, expected 64"):
         read_submission(path, "dexycb", KEYS, np.array([4, 7, 9]), 20)

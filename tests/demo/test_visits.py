@@ -93,6 +93,7 @@ def test_memory_is_bounded(visits, monkeypatch):
         {"shown": True},
         {"shown": True, "x": "1", "y": 2, "radius": 3},
         {"shown": True, "x": float("nan"), "y": 0, "radius": 1},
+        {"shown": True, "x": 9, "y": 9, "radius": -3},
         {"shown": True, "x": 0, "y": -float("inf"), "radius": 1},
         {"shown": True, "x": 10**400, "y": 0, "radius": 1},
         ["shown", "x"],

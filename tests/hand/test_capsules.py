@@ -98,6 +98,16 @@ def test_the_bulge_of_the_palm_lies_on_the_little_fingers_side(capsules: HandCap
     assert bulge < min(palm) - 0.004
 
 
+def test_what_lies_in_the_web_at_the_base_of_a_digit_is_left_out(capsules: HandCapsules) -> None:
+    begin = {first_joint(finger): 0.5 for finger in FINGERS[1:]} | {first_joint("thumb") + 1: 0.35}
+    for joint, ends in zip(capsules.joint.tolist(), capsules.ends, strict=True):
+        if joint % 3 == 0:  # the palm, and last phalanges, which end at a tip
+            continue
+        start, end = capsules.joints_rest[[joint, joint + 1]]
+        along = (ends - start) @ (end - start) / (end - start).square().sum()
+        torch.testing.assert_close(along, torch.tensor([begin.get(joint, 0.0), 1.0], dtype=torch.float64), atol=1e-6, rtol=0)
+
+
 def test_rest_is_free_of_overlap(capsules: HandCapsules) -> None:
     assert overlap(capsules) < -1.0
 

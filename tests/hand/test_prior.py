@@ -82,6 +82,11 @@ def test_active_angles_land_in_their_joints(prior: PosePrior) -> None:
     torch.testing.assert_close(prior.active(angles), active)
     assert angles[0, first_joint("thumb")].tolist() == [17.0, 18.0, 19.0]
     assert int((angles != 0).sum()) == 2 * 21
+    flexion, abduction, twist = (angles[0] != 0).T
+    bases = [first_joint(finger) for finger in FINGERS]
+    assert flexion.tolist() == [False] + [True] * 15
+    assert sorted(bases) == abduction.nonzero().flatten().tolist()
+    assert twist.nonzero().flatten().tolist() == [first_joint("thumb")]
 
 
 def test_mean_lies_within_the_limits_and_clamp_reaches_them(prior: PosePrior) -> None:

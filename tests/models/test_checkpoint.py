@@ -175,7 +175,9 @@ def test_snapshot_converts_to_the_golden_outputs(net, recipe_weights, golden_han
 def test_flat_hand_mean_is_read_from_the_snapshot(recipe_weights):
     weights = dict(recipe_weights["handoccnet"])
     weights[f"{RELEASED_HAND}th_hands_mean"] = torch.zeros(1, 45)
-    assert load_released(weights).config.flat_hand_mean is True
+    model = load_released(weights)
+    assert model.config.flat_hand_mean is True
+    assert not model.training
 
 
 def test_older_snapshots_and_those_without_a_hand(recipe_weights, open_hand):
@@ -183,6 +185,9 @@ def test_older_snapshots_and_those_without_a_hand(recipe_weights, open_hand):
     assert load_released(weights, open_hand).hand is open_hand
     with pytest.raises(ValueError, match="no usable hand inside"):
         load_released(weights)
+    thin = recipe_weights["handoccnet"] | {f"{RELEASED_HAND}th_weights": torch.zeros(778, 12)}
+    with pytest.raises(ValueError, match=r"th_weights has shape \(778, 12\), expected \(778, 16\)\. Give a hand"):
+        load_released(thin)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,17 @@ def test_looking_changes_nothing(model):
     assert not any(module._forward_hooks for module in model.modules())
 
 
+def test_a_network_in_training_is_looked_at_as_in_evaluation(open_hand):
+    torch.manual_seed(0)
+    model = build_model(small(PRESETS["handoccnet"].config), open_hand)
+    inputs = small_inputs(model.config)
+    statistics = {key: value.clone() for key, value in model.state_dict().items()}
+    joints = inspect(model, inputs).output.joints
+    assert model.training
+    assert all(torch.equal(value, statistics[key]) for key, value in model.state_dict().items())
+    assert torch.equal(joints, model.eval()(inputs).joints)
+
+
 def test_attention_is_a_distribution_over_keys(model):
     inspection = inspect(model, small_inputs(model.config))
     for weights in inspection.attention.values():
@@ -36,6 +47,8 @@ def test_attention_is_a_distribution_over_keys(model):
 def test_handoccnet_maps(open_hand):
     torch.manual_seed(0)
     model = build_model(small(PRESETS["handoccnet"].config), open_hand).eval()
+    for p in model.parameters():  # as it starts, all its pixels attend alike
+        torch.nn.init.normal_(p, std=0.2)
     inspection = inspect(model, small_inputs(model.config))
     assert set(inspection.feature_norms) == {"trunk", "primary", "secondary", "fit", "set"}
     # The necessity map splits the feature.

@@ -171,4 +171,19 @@ def test_configs_refuse_what_does_not_fit():
         replace(config, heads=3)
     with pytest.raises(ValueError, match="too often"):
         replace(config, encoder_levels=6)
+    for name, changes, words in (
+        ("handoccnet", {"input_size": 300}, "input_size 300 is no multiple of 4 . map_size .32."),
+        ("handoccnet", {"fit_residual": "q_sig", "fit_attention": "softmax"}, "'q_sig' needs a gate"),
+        ("handoccnet", {"lifter": "feedback"}, "A lifter needs pose_output 'rotation_6d' and flat_hand_mean true"),
+        ("handgcat", {"lifter": "feedback", "pose_output": "axis_angle"}, "A lifter needs pose_output 'rotation_6d'"),
+        ("handgcat", {"cat_heads": 3}, "32 x 32 does not split into 3 heads"),
+        ("handgcat", {"kgc_splat": 1}, "kgc_splat is 1; expected true or false"),
+        ("handgcat", {"kgc_layers": True}, "kgc_layers is True; expected a whole number of 1 to 4096"),
+        ("handgcat", {"kgc_layers": 0}, "kgc_layers is 0; expected a whole number of 1 to 4096"),
+        ("handgcat", {"embedding_std": float("inf")}, "embedding_std is inf; expected a number of at least 0"),
+        ("handgcat", {"embedding_std": float("nan")}, "embedding_std is nan; expected a number of at least 0"),
+        ("handgcat", {"head_widths": (1024,)}, "expected whole numbers of 1 to 4096"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            replace(PRESETS[name].config, **changes)
     assert config_from_json(config_to_json(config)) == config

@@ -74,6 +74,11 @@ def test_a_variable_frame_rate_keeps_its_time_stamps(tmp_path):
     np.testing.assert_allclose([frame.time for frame in frames], times, atol=1e-4)
 
 
+def test_a_frame_that_is_not_later_than_the_one_before_is_written_a_tick_after_it(tmp_path):
+    frames = list(open_video(write_video(tmp_path / "clip.mp4", [0.0, 0.0, 0.04, 0.02])).frames())
+    np.testing.assert_allclose([frame.time for frame in frames], [0.0, 1 / 90_000, 0.04, 0.04 + 1 / 90_000], rtol=0, atol=1e-6)
+
+
 def write_stream(path, stamps, size=(48, 64)):
     """An MPEG transport stream, which may begin at any time and be joined to another byte by byte."""
     with av.open(str(path), "w", format="mpegts") as container:
@@ -155,6 +160,15 @@ def test_a_frame_that_cannot_be_decoded_is_named_and_skipped(tmp_path, kept, err
     np.testing.assert_allclose([frame.time for frame in frames], np.arange(10) / 25, atol=0.05)
 
 
+def test_a_video_of_which_no_frame_can_be_decoded_is_refused(tmp_path):
+    path = write_intra_video(tmp_path / "damaged.mkv", count=1)
+    with av.open(str(path)) as container:
+        payload = next(bytes(packet) for packet in container.demux(video=0) if packet.size)
+    path.write_bytes(path.read_bytes().replace(payload, bytes(len(payload))))
+    with pytest.raises(VideoError, match=r"No frame of .* can be decoded\. Play it elsewhere"):
+        open_video(path)
+
+
 def test_a_file_that_breaks_off_gives_what_is_there(tmp_path):
     path = write_intra_video(tmp_path / "cut.mkv")
     with av.open(str(path)) as container:
@@ -177,6 +191,12 @@ def test_folders_are_read_in_the_order_of_their_numbers(tmp_path):
     assert greys(open_video(tmp_path).frames(start=4)) == [None]
 
 
+def test_digits_that_are_no_number_may_stand_in_a_name(tmp_path):
+    for k, name in enumerate(("a2.png", "a2\u00b2.png", "a2\u00b21.png", "a10.png")):
+        Image.fromarray(picture(k)).save(tmp_path / name)
+    assert open_video(tmp_path).frame_count == 4
+
+
 def test_a_folder_is_told_from_itself_after_a_change(tmp_path):
     for k in range(2):
         Image.fromarray(picture(k)).save(tmp_path / f"{k}.bmp")
@@ -187,6 +207,17 @@ def test_a_folder_is_told_from_itself_after_a_change(tmp_path):
     changed = open_video(tmp_path).fingerprint()
     (tmp_path / "1.bmp").rename(tmp_path / "2.bmp")
     assert len({str(record) for record in (before, changed, open_video(tmp_path).fingerprint())}) == 3
+
+
+def test_a_file_is_told_from_itself_after_a_change(tmp_path):
+    path = write_video(tmp_path / "clip.mp4", TIMES[:2])
+    os.utime(path, (1, 1))
+    before = open_video(path).fingerprint()
+    os.utime(path, (2, 2))
+    assert open_video(path).fingerprint() != before
+    path.write_bytes(path.read_bytes() + bytes(8))
+    os.utime(path, (1, 1))
+    assert open_video(path).fingerprint() != before
 
 
 def test_4k_frames_come_whole(tmp_path):
@@ -227,6 +258,7 @@ def bad_videos(folder):
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "text.mp4").write_text("not a video")
     (folder / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nclip.mp4\n#EXT-X-ENDLIST\n")
+    (folder / "list.txt").write_text("ffconcat version 1.0\nfile clip.mp4\n")
     write_sound(folder / "sound.m4a")
     write_song(folder / "song.mp3")
     whole = write_video(folder / "clip.mp4").read_bytes()
@@ -244,6 +276,7 @@ def bad_videos(folder):
         ("sound.m4a", "sound but no pictures"),
         ("song.mp3", "sound but no pictures"),
         ("list.m3u8", "list.m3u8"),
+        ("list.txt", "is a concat file, not a video"),
         ("void", "No pictures in folder"),
     ],
 )

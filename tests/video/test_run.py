@@ -19,16 +19,17 @@ import pytest
 av = pytest.importorskip("av")
 
 from occhand.geometry.motion import from_rotation_vectors, matrices, smooth_rotations, smooth_vectors  # noqa: E402
-from occhand.hand.hand_layer import load_hand  # noqa: E402
+from occhand.hand.assets import load_parameters  # noqa: E402
+from occhand.hand.hand_layer import HandLayer, load_hand  # noqa: E402
 from occhand.predictor import Predictor  # noqa: E402
 from occhand.types import Camera  # noqa: E402
 from occhand.video import draw, finish, measure, run  # noqa: E402
 from occhand.video.encode import VideoWriter  # noqa: E402
 from occhand.video.frames import VideoError, open_video  # noqa: E402
 from occhand.video.pose import pose_rows, visible_joints  # noqa: E402
-from occhand.video.rows import HandRows, flat_hands, join_rows  # noqa: E402
+from occhand.video.rows import HandRows, flat_hands, join_rows, rows_of  # noqa: E402
 from occhand.video.run import VideoConfig, process_video  # noqa: E402
-from occhand.video.segments import RawSegment, SegmentFolder  # noqa: E402
+from occhand.video.segments import SEGMENTS, RawSegment, SegmentFolder, has_stopped_run  # noqa: E402
 from occhand.video.smooth import SmoothConfig, bridge_gaps, mend_tracks, smooth_track  # noqa: E402
 from tests.video.conftest import HEIGHT, WIDTH, K, Truth, frames_of, moving_hand, predictor_of, quick_predictor_of  # noqa: E402
 
@@ -118,7 +119,9 @@ def test_the_parquet_table_is_the_other_one(tmp_path, one_hand):
         column = np.array(table[name].to_pylist()).reshape(hands[name].shape)
         np.testing.assert_array_equal(column.astype(hands[name].dtype), hands[name], name)
     assert table.num_rows == len(hands["frame"]) == 20
+    assert table.schema.metadata[b"length"] == b"metre"
     assert "pip install" not in run.summary(result)
+    assert "The camera was assumed, so the distance of the hands is a guess. Give --K" in run.summary(result)
     assert hands["camera_assumed"]
 
 
@@ -289,9 +292,30 @@ def test_another_run_in_the_folder_is_not_mixed_in(tmp_path, one_hand, monkeypat
         process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit", config)
     with pytest.raises(VideoError, match="with another model\\. Run it again as it was"):
         process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "other")
+    of_mano = quick_predictor_of(Truth(one_hand))
+    of_mano.estimator.hand = HandLayer(replace(load_parameters("open"), name="mano"))
+    with pytest.raises(VideoError, match="with another hand\\. Run it again as it was"):
+        process_video(of_mano, open_video(path), tmp_path / "out", "fit")
     os.utime(path, (1, 1))
     with pytest.raises(VideoError, match="with another video\\. Run it again as it was"):
         process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit")
+
+
+def test_a_run_differs_by_what_only_one_of_two_says_too(tmp_path):
+    assert not has_stopped_run(tmp_path)
+    folder = tmp_path / SEGMENTS
+    SegmentFolder(folder, {"model": "fit", "camera": 1})
+    SegmentFolder(folder, {"camera": 1, "model": "fit"})
+    assert has_stopped_run(tmp_path)
+    for other, named in (({"model": "fit"}, "camera"), ({"model": "fit", "camera": 1, "video": "b"}, "video")):
+        with pytest.raises(VideoError, match=f"with another {named}\\. Run it again as it was, choose another folder"):
+            SegmentFolder(folder, other)
+    for damaged in ("{", "[1]"):
+        (folder / "run.json").write_text(damaged)
+        with pytest.raises(VideoError, match="with another camera, model"):
+            SegmentFolder(folder, {"model": "fit", "camera": 1})
+    (folder / "run.json").unlink()
+    assert not has_stopped_run(tmp_path)
 
 
 class StopError(Exception):
@@ -299,9 +323,11 @@ class StopError(Exception):
 
 
 def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, one_hand):
-    """Stopped in both passes; a kill, which no `finally` sees, is tried below."""
+    """Stopped in both passes, beside a hand that is gone; a kill, which no `finally` sees, is tried below."""
     path = write_clip(tmp_path / "clip.mp4", 60)
-    process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "whole", "fit")
+    pairs = zip(one_hand, moving_hand(60, "left", 0.1, 0.09), strict=True)
+    hands = [[hand, left] if k < 6 else [left] for k, ([hand], left) in enumerate(pairs)]
+    process_video(quick_predictor_of(Truth(hands)), open_video(path), tmp_path / "whole", "fit")
     for moment in (("Finding hands", 37), ("Drawing", 21)):
 
         def stop(*stage, moment=moment):
@@ -309,9 +335,9 @@ def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, one_hand):
                 raise StopError
 
         with pytest.raises(StopError):
-            process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit", progress=stop)
+            process_video(quick_predictor_of(Truth(hands)), open_video(path), tmp_path / "out", "fit", progress=stop)
         assert not (tmp_path / "out" / "video.json").exists()
-    process_video(quick_predictor_of(Truth(one_hand)), open_video(path), tmp_path / "out", "fit")
+    process_video(quick_predictor_of(Truth(hands)), open_video(path), tmp_path / "out", "fit")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
@@ -408,6 +434,29 @@ def test_what_the_verb_cannot_use_is_one_line(verb, tmp_path, monkeypatch, args,
     assert not (tmp_path / "occhand-video").exists()
 
 
+def test_rows_hold_what_is_said_of_hands():
+    predictor = quick_predictor_of(Truth([[*moving_hand(1), *moving_hand(1, "left")]]))
+    (picture,) = frames_of(1)
+    found = predictor.detector.detect(picture)
+    hands = predictor.reconstruct([picture] * 2, found, Camera(K, HEIGHT, WIDTH))
+    rng = np.random.default_rng(0)
+    said = {name: rng.random(21) for name in ("keypoint_weights", "joint_sigma", "joint_visibility")}
+    hands[1] = replace(hands[1], score=0.25, **said)
+    rows = rows_of(hands, [4, 5], [0.1, 0.2], [7, 9])
+    assert (rows.frame.tolist(), rows.time.tolist(), rows.track.tolist()) == ([4, 5], [0.1, 0.2], [7, 9])
+    assert (rows.is_left.tolist(), rows.confidence.tolist()) == ([False, True], [0.9, 0.25])
+    for column, name in (
+        ("joint_confidence", "keypoint_weights"),
+        ("joint_sigma", "joint_sigma"),
+        ("joint_visibility", "joint_visibility"),
+    ):
+        np.testing.assert_array_equal(getattr(rows, column)[1], said[name])
+    assert np.isnan(rows.joint_sigma[0]).all()
+    assert np.isnan(rows.joint_visibility[0]).all()
+    for name in ("rotations", "betas", "translation"):
+        np.testing.assert_array_equal(getattr(rows, name)[1], getattr(hands[1], name))
+
+
 def jittery(frames, times, track=3, is_left=True) -> HandRows:
     """Rows of one track with another hand in each."""
     rng, count = np.random.default_rng(track), len(frames)
@@ -478,6 +527,16 @@ def test_in_smoothing_a_doubtful_hand_counts_little_and_a_bridged_one_hardly():
     }
     for name, column in smooth.columns().items():
         np.testing.assert_array_equal(column, expected[name])
+
+
+@pytest.mark.parametrize("lost", ["tracker", "betas"])
+def test_a_segment_that_lacks_a_part_is_measured_again(tmp_path, lost):
+    folder = SegmentFolder(tmp_path, {})
+    folder.write_raw(0, RawSegment(flat_hands(2), np.arange(2.0), ["", ""], {}, True))
+    assert [len(segment.rows) for segment in folder.raw_segments()] == [2]
+    with np.load(folder.raw_file(0)) as archive:
+        np.savez(folder.raw_file(0), **{name: archive[name] for name in archive.files if name != lost})
+    assert folder.read_raw(0) is None
 
 
 def test_a_segment_is_mended_as_a_part_of_the_whole(tmp_path):

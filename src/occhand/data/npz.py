@@ -49,7 +49,8 @@ class NpzArrays:
             found, is_fortran, found_dtype, values = self._unpack(name, most)
         except BROKEN_ARCHIVE as error:
             raise ValueError(f"its {name} is broken ({error})") from None
-        fits = len(found) == len(shape) and all(want in (-1, have) for want, have in zip(shape, found, strict=True))
+        lengths = zip(shape, found, strict=True)
+        fits = len(found) == len(shape) and all(have <= MOST_OF_ANY if want < 0 else have == want for want, have in lengths)
         if not fits or is_fortran or found_dtype != expected or len(values) != math.prod(found) * expected.itemsize:
             raise ValueError(f"its {name} is {found_dtype} {found}, expected {expected} {shape}")
         return np.frombuffer(values, dtype=expected).reshape(found).copy()

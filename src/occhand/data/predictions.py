@@ -43,9 +43,7 @@ class Predictions:
     def __post_init__(self) -> None:
         if not self.keys:
             raise ValueError("The predictions are empty. Expected one hand per sample.")
-        twice, times = Counter(self.keys).most_common(1)[0]
-        if times > 1:
-            raise ValueError(f"Sample {twice!r} is predicted more than once. Give one hand per sample.")
+        _refuse_twice(self.keys)
         _check_points("joints_cam", self.joints_cam, self.keys, 21)
         if self.vertices_cam is not None:
             _check_points("vertices_cam", self.vertices_cam, self.keys, 778)
@@ -119,7 +117,7 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
 
 
 def _read_json(path: Path) -> Predictions:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_dict_of_once)
     if not isinstance(content, dict):
         raise ValueError('expected {"key": {"joints_cam": [...]}, ...}, one entry per sample.')
     entries: list[dict[str, Any]] = [entry if isinstance(entry, dict) else {"joints_cam": entry} for entry in content.values()]
@@ -128,6 +126,18 @@ def _read_json(path: Path) -> Predictions:
     if any(has_vertices) and not all(has_vertices):
         raise ValueError(f"{has_vertices.count(False)} of {len(entries)} samples have no vertices_cam. Give them for all or for none.")
     return Predictions(tuple(content), joints, _stack(content, entries, "vertices_cam") if any(has_vertices) else None)
+
+
+def _dict_of_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of JSON; of a key that comes twice the parser itself would keep the last in silence."""
+    _refuse_twice([key for key, _ in pairs])
+    return dict(pairs)
+
+
+def _refuse_twice(keys: Sequence[str]) -> None:
+    twice, times = Counter(keys).most_common(1)[0] if keys else ("", 0)
+    if times > 1:
+        raise ValueError(f"Sample {twice!r} is predicted more than once. Give one hand per sample.")
 
 
 def _stack(keys: dict[str, Any], entries: list[dict[str, Any]], name: str) -> np.ndarray:

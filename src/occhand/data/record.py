@@ -182,7 +182,8 @@ def _decode_occlusion(truth: Mapping[str, Any], dense: NpzArrays | None, image_s
 def _decode_picture(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as opened:
         if opened.mode != "RGB" or opened.width * opened.height > MAX_PIXELS:
-            raise DataError(f"its picture is {opened.mode}, {opened.width} x {opened.height}; expected RGB, at most {MAX_PIXELS:,} pixels.")
+            found = f"{opened.mode}, {opened.width} x {opened.height}"
+            raise DataError(f"its picture is {found}; expected RGB, at most {MAX_PIXELS:,} pixels. Make or copy its shard again.")
         return np.array(opened)
 
 

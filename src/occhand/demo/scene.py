@@ -39,7 +39,7 @@ class Occluder:
         if isinstance(data, dict) and not data.get("shown"):
             return None
         values: list[Any] = [data.get(name) for name in ("x", "y", "radius")] if isinstance(data, dict) else [None]
-        if not all(isinstance(value, int | float) and abs(value) < 1e5 for value in values):
+        if not all(isinstance(value, int | float) and abs(value) < 1e5 for value in values) or values[-1] < 0:
             raise ValueError(f"The disc is {reprlib.repr(data)}, expected x, y and radius in pixels. Load the page again.")
         return cls(*map(float, values))
 

@@ -64,7 +64,7 @@ def read_mano_pickle(data: bytes, path: str) -> dict[str, np.ndarray]:
         arrays = {key: _dense(content, key) for key in _SHAPES}
     # A hostile pickle can raise anything at all from the machine's own opcodes; none of it is ours to let through.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(
             f"{path} is no MANO file: {reason}. Nothing in it was run. Give MANO_RIGHT.pkl or MANO_LEFT.pkl from mano.is.tue.mpg.de."
         ) from None

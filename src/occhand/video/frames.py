@@ -319,4 +319,4 @@ def _of_size(frame: Frame, size: tuple[int, ...]) -> Frame:
 
 def _natural_key(path: Path) -> list[tuple[int, str]]:
     """frame-2 before frame-10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]

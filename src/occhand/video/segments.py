@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from occhand.broken_files import BROKEN_ARCHIVE
+from occhand.broken_files import BROKEN_ARCHIVE, BROKEN_JSON
 from occhand.files import atomic_path, remove_leftovers
 from occhand.video.frames import VideoError
 from occhand.video.rows import HandRows
@@ -62,6 +62,7 @@ class SegmentFolder:
                 found = json.loads(file.read_text(encoding="utf-8"))
             except ValueError:
                 found = {}
+            found = found if isinstance(found, dict) else {}
             if differences := [name for name in sorted(wanted.keys() | found.keys()) if wanted.get(name) != found.get(name)]:
                 raise VideoError(
                     f"{path.parent} holds a run that was stopped, with another {', '.join(differences)}. Run it again as it was, choose "
@@ -95,8 +96,11 @@ class SegmentFolder:
         arrays = _read(self.raw_file(number))
         if arrays is None:
             return None
-        extra = [arrays.pop(name) for name in ("times", "errors", "tracker", "is_last")]
-        return RawSegment(HandRows(**arrays), extra[0], extra[1].tolist(), json.loads(str(extra[2])), bool(extra[3]))
+        try:
+            extra = [arrays.pop(name) for name in ("times", "errors", "tracker", "is_last")]
+            return RawSegment(HandRows(**arrays), extra[0], extra[1].tolist(), json.loads(str(extra[2])), bool(extra[3]))
+        except BROKEN_JSON:
+            return None
 
     def raw_segments(self) -> Iterator[RawSegment]:
         """Those measured so far, from the first up to the first that is missing."""

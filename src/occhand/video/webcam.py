@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from occhand.files import atomic_path
 from occhand.video.encode import VideoWriter
 from occhand.video.frames import FrameSource, VideoError, open_video, require_av
 from occhand.video.segments import has_stopped_run
+
+_log = logging.getLogger(__name__)
 
 
 def open_source(name: str, out: Path, fps: float | None = None, seconds: float | None = None) -> FrameSource:
@@ -26,7 +29,7 @@ def open_source(name: str, out: Path, fps: float | None = None, seconds: float |
         VideoError: As `open_video` and `record_webcam`; a length for something that is no webcam, or a frame rate for one.
         ImportError: PyAV is missing.
     """
-    if not name.isdigit() or Path(name).exists():
+    if not name.isdecimal() or Path(name).exists():
         if seconds is not None:
             raise VideoError(f"{name} is no webcam, so --seconds means nothing. Leave it out.")
         return open_video(name, fps)
@@ -54,17 +57,20 @@ def record_webcam(number: int, path: Path, seconds: float | None = None) -> Path
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"Webcam {number} ({device}) cannot be opened: {error}. Is another program using it?") from None
     with camera, atomic_path(path) as temporary, VideoWriter(temporary) as writer:
-        first = None
+        first, count = None, 0
         try:
             for frame in camera.decode(video=0):
                 seconds_now = float(frame.time or 0.0)
                 first = seconds_now if first is None else first
                 writer.write(frame.to_ndarray(format="rgb24"), seconds_now - first)
+                count += 1
                 if seconds is not None and seconds_now - first >= seconds:
                     break
         except KeyboardInterrupt:
             pass  # the way to end a recording
-        if first is None:
+        except av.FFmpegError as error:
+            _log.warning("Webcam %d broke off after %d frames (%s); those are kept.", number, count, error)
+        if not count:
             raise VideoError(f"Webcam {number} gave no frame. Check its permissions and its cover.")
     return path
 
