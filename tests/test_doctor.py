@@ -78,7 +78,27 @@ def test_a_hand_file_that_is_none_is_broken(tmp_path):
     assert "occhand convert mano" in found("MANO right").next_step
 
 
-def test_a_cache_in_a_file_cannot_be_written(tmp_path, monkeypatch):
+def test_of_the_hands_only_the_open_one_must_be_there(monkeypatch):
+    def missing(name, side):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(doctor, "load_parameters", missing)
+    assert found("open hand").state == "broken"
+    for side in ("right", "left"):
+        assert found(f"MANO {side}").state == "missing"
+        assert f"'occhand convert mano MANO_{side.upper()}.pkl'" in found(f"MANO {side}").next_step
+
+
+def test_a_cache_in_a_file_cannot_be_written(run, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("OCCHAND_CACHE", str(tmp_path / "file"))
     assert found("cache").state == "broken"
+    assert run("doctor")[0] == 2
+
+
+def test_a_cache_is_made_where_its_nearest_folder_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("OCCHAND_CACHE", str(tmp_path / "not" / "yet"))
+    assert found("cache").state == "ok"
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: path != tmp_path)  # file modes bind everyone but root
+    assert found("cache").state == "broken"
+    assert "OCCHAND_CACHE" in found("cache").next_step

@@ -12,10 +12,13 @@ from occhand import Predictor, create_model, load_hand
 from occhand.detect import DetectedHand, Keypoints2D
 from occhand.estimators import DefaultEstimator, FitEstimator, HandView, NetworkEstimator, network
 from occhand.estimators.network import trust_seen
+from occhand.hand.assets import load_parameters
 from occhand.models.checkpoint import save_checkpoint
 from occhand.models.orientation import in_camera_axes
 from occhand.models.presets import build_model, find_preset
+from occhand.pretrained import load_estimator, load_weights
 from occhand.types import Camera
+from tests.hand.mano_standin import mano_content, write_mano
 from tests.models.conftest import small
 
 QUIET = ("regressor.lifter.steps", "regressor.sight", "regressor.mano_head.sigma")
@@ -228,9 +231,33 @@ def test_maps_are_there_for_both_networks(files, name, example_image, example_ha
     assert all(np.isfinite(values).all() for values in maps.values())
 
 
+def test_a_hand_and_a_source_of_joints_reach_the_estimator(tmp_path):
+    """Of the fit too; without a name, HandOccNet's joints go to HandGCAT."""
+    pickle = write_mano(tmp_path / "MANO_RIGHT.pkl", mano_content(load_parameters("open")))
+    assert [load_estimator("fit", hand).hand.name for hand in (None, "open", pickle)] == ["open", "open", "mano"]
+    assert load_estimator("handoccnet-open-s", pickle).hand.name == "mano"
+    fed = load_estimator(joints_from="handoccnet-open-s")
+    assert fed.has_joints_model
+    assert fed.description.startswith("handgcat-open-s")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".pth.tar", ".safetensors"])
+def test_files_of_weights_are_known_by_their_suffix(suffix, tmp_path):
+    with pytest.raises((ValueError, FileNotFoundError), match="none") as caught:
+        load_weights(tmp_path / f"none{suffix}")
+    assert "Unknown model" not in str(caught.value)
+    with pytest.raises(ValueError, match="Did you mean 'handgcat-open-s'"):
+        load_weights("handgcat-open")
+
+
 def test_options_that_do_not_go_together_are_refused(files, example_image, example_hand):
     with pytest.raises(ValueError, match="from a HandOccNet to a HandGCAT"):
         Predictor.from_pretrained(files["handoccnet-open-s"], joints_from=files["handgcat-open-s"])
+    with pytest.raises(ValueError, match="from a HandOccNet to a HandGCAT"):
+        Predictor.from_pretrained(files["handgcat-open-s"], joints_from=files["handgcat-open-s"])
+    for options in ({"runtime": "torch"}, {"precision": "fp32"}):
+        with pytest.raises(ValueError, match="The fit is no network"):
+            Predictor.from_pretrained("fit", **options)
     with pytest.raises(ValueError, match="the fit takes the detector's"):
         Predictor.from_pretrained("fit", joints_from=files["handoccnet-open-s"])
     predictor = Predictor.from_pretrained("fit")

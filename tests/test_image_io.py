@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import io
 import os
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 
 from occhand import image_io
-from occhand.image_io import ImageError, list_images, load_image, save_image
+from occhand.image_io import ImageError, data_url, encode_jpeg, list_images, load_image, save_image
 from tests.data.samples import png_header_only
 
 RAMP = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
@@ -67,6 +69,11 @@ def test_16_bits_are_scaled_not_cut(tmp_path: Path, suffix: str) -> None:
 def test_float_tiff(tmp_path: Path, white: float) -> None:
     Image.fromarray((RAMP / 255.0 * white).astype(np.float32)).save(tmp_path / "a.tif")
     assert np.abs(load_image(tmp_path / "a.tif")[..., 0].astype(int) - RAMP).max() <= 1
+
+
+def test_floats_beyond_white_are_cut(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0.0, 128.0, 300.0, -5.0]], np.float32)).save(tmp_path / "a.tif")
+    assert load_image(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 128, 255, 0]
 
 
 def test_cmyk(tmp_path: Path) -> None:
@@ -164,6 +171,15 @@ def test_pixel_limit_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     _fails(tmp_path / "a.png", "too large", "191")
 
 
+def test_a_picture_that_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise MemoryError
+
+    Image.fromarray(COLOUR).save(tmp_path / "a.png")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    _fails(tmp_path / "a.png", "more pixels than memory holds", "Scale it down")
+
+
 def test_list_images(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     (folder / "deeper").mkdir(parents=True)
@@ -214,6 +230,28 @@ def test_save_image(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_image(tmp_path / "out" / "a.png"), COLOUR)
     with pytest.raises(ImageError, match=r"\.png or \.jpg"):
         save_image(COLOUR, tmp_path / "a.xyz")
+
+
+def test_a_saved_jpeg_is_close_and_its_suffix_may_be_in_capitals(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 1)).astype(np.uint8).repeat(3, axis=2)
+    save_image(noise, tmp_path / "a.JPG")
+    assert np.abs(load_image(tmp_path / "a.JPG").astype(int) - noise).mean() < 4
+
+
+def test_a_sharp_jpeg_keeps_the_colour_of_single_pixels() -> None:
+    stripes = np.zeros((32, 32, 3), np.uint8)
+    stripes[:, ::2, 0] = 255
+    off = {}
+    for is_sharp in (False, True):
+        decoded = np.asarray(Image.open(io.BytesIO(encode_jpeg(stripes, 90, is_sharp))))
+        off[is_sharp] = np.abs(decoded.astype(int) - stripes).mean()
+    assert off[True] < 5 < 20 < off[False]
+
+
+def test_an_address_holds_its_picture() -> None:
+    kind, _, content = data_url(COLOUR, quality=95).partition(",")
+    assert kind == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(content))).format == "JPEG"
 
 
 def test_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

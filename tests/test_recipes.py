@@ -14,6 +14,7 @@ from occhand.models.presets import PRESETS, create_model
 from occhand.models.released_keys import released_prefixes, renamed
 from occhand.recipes import RECIPES, Cosine, JointsOnlyLoss, ReleasedLoss, StepDecay, find_recipe, recipe_to_json
 from occhand.synth.dataset import SPLITS
+from occhand.types import ModelInput
 from tests.golden.networks import golden_recipe
 from tests.golden.networks.compare import compare
 from tests.models.conftest import golden_hand, golden_inputs, recipe_weights, released, small  # noqa: F401 (fixtures)
@@ -91,6 +92,15 @@ def test_released_batches_and_noise():
     assert noise["handgcat-ho3d-v3"].probability == noise["handgcat-dexycb"].probability == 0
 
 
+def test_validation_and_licences_are_those_of_the_data():
+    splits = {name: (recipe.train_split, recipe.val_split) for name, recipe in RECIPES.items() if recipe.data == "dexycb"}
+    assert splits == {"handoccnet-dexycb": ("s0_train", "s0_val"), "handgcat-dexycb": ("s0_train", "s0_test")}
+    for recipe in RECIPES.values():
+        is_ours = recipe.data == "folder"
+        assert recipe.licence == "Apache-2.0" if is_ours else recipe.licence.startswith("research only")
+        assert recipe.hand == ("open" if is_ours else "mano")
+
+
 def test_cosine_rises_then_falls():
     schedule = Cosine(warmup=0.1, final=0.01)
     rates = [schedule(epoch, 10.0) for epoch in np.linspace(0, 10, 101)]
@@ -125,6 +135,16 @@ def test_joints_alone_are_learned_without_pose():
     model.eval()
     same = [JointsOnlyLoss()(model, each, None, torch.Generator()).joints.item() for each in (crop, moved)]
     assert same[0] == pytest.approx(same[1], rel=1e-4)
+    output = model(ModelInput(crop.image, None))._replace(betas=torch.arange(20.0).reshape(2, 10))
+    losses = JointsOnlyLoss()(lambda inputs: output, crop, None, torch.Generator())
+    mine, truth = output.joints - output.joints[:, :1], crop.joints_cam - crop.joints_cam[:, :1]
+    expected = [
+        1e4 * (mine - truth).square().mean(),
+        0.1 * output.betas.square().mean(),
+        100 * (output.joints_crop - crop.joints_crop).square().mean(),
+    ]
+    torch.testing.assert_close(list(losses), expected)
+    torch.testing.assert_close(losses.total, sum(expected))
     assert not RECIPES["handoccnet-fpha"].needs_pose
 
 

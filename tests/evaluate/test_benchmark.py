@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from occhand.data.annotations_writer import rebuild_annotations
+from occhand.data.index import IndexedDataset
 from occhand.estimators import NetworkEstimator
 from occhand.evaluate import open_benchmark
 from occhand.geometry.camera import project
 from occhand.geometry.crop import crop_image, crop_matrix, joints_bbox, square_bbox, transform_points
+from occhand.hand.hand_layer import load_hand
 from tests.evaluate.conftest import SPLITS, Oracle
 
 MARKS = {0: (255, 0, 255), 4: (255, 0, 0), 8: (0, 255, 0), 12: (0, 0, 255), 16: (255, 255, 0), 20: (0, 255, 255)}
@@ -48,6 +50,8 @@ def test_boxes_are_the_released_ones(opened):
     sample = dataset[0]
     around = square_bbox(joints_bbox(torch.from_numpy(sample.joints_img), 1.5), 480, 640, 1.0)
     np.testing.assert_allclose(benchmark.square(sample), around)
+    x1, y1, x2, y2 = benchmark.square(left := next(sample for sample in dataset if sample.side == "left"))
+    np.testing.assert_allclose(benchmark.view(left).square_xyxy, [639 - x2, y1, 639 - x1, y2])
     outside = replace(sample, joints_img=sample.joints_img + np.array([2000.0, 0.0]))
     np.testing.assert_array_equal(benchmark.square(outside), [0, 0, 639, 479])
 
@@ -68,6 +72,23 @@ def test_names_and_roots_that_are_none(fake_root):
         open_benchmark("ho4d", fake_root("ho3d_v2"))
     with pytest.raises(ValueError, match="has no split"):
         open_benchmark("dexycb", fake_root("dexycb"), "test")
+
+
+def test_no_hand_but_mano_makes_a_truth(fake_root):
+    assert open_benchmark("ho3d_v2", fake_root("ho3d_v2"), "train", load_hand())[1].index.vertices_cam is None
+
+
+def test_titles_and_wrists_are_the_benchmarks(opened):
+    titles = {name: opened(name)[0].title for name in SPLITS}
+    assert (titles["ho3d_v2"], titles["dexycb"]) == ("HO-3D v2 evaluation", "DexYCB s0_test")
+    assert open_benchmark("open-test")[0].title == "open-test"
+    assert {name for name in SPLITS if opened(name)[0].wrist == "given"} == {"ho3d_v2", "ho3d_v3"}
+
+
+def test_what_a_reader_could_not_use_is_part_of_the_whole(made_up, fake_root):
+    benchmark, dataset = open_benchmark("fpha", fake_root("fpha"), "action_test")
+    short = IndexedDataset("fpha", dataset.root, dataset.split, dataset.index.take(np.arange(4), [("gone/0000", "no picture")]))
+    assert benchmark.expected_samples(short) == 5
 
 
 def test_a_short_copy_of_a_benchmark_is_a_part_of_it(fake_root):

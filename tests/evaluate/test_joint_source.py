@@ -1,6 +1,7 @@
 """2D joints by annotation and from files: where they lie, in which order, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,8 +61,21 @@ def test_ho3d_order_is_read_when_named_and_recognised_when_not(opened, write):
 def test_joints_of_other_samples_are_refused(opened, write):
     benchmark, dataset = opened("dexycb")
     joints = annotated(benchmark, dataset)
+    for others in (1 - joints, joints + np.array([0.15, 0.0])):
+        with pytest.raises(ValueError, match="those of other samples"):
+            JointSource.file(write(others), "house", len(dataset)).check(dataset, benchmark)
+    JointSource.file(write(joints + np.array([0.05, 0.0])), "house", len(dataset)).check(dataset, benchmark)
+
+
+def test_joints_are_held_against_the_samples_that_say_where_theirs_are(opened, write):
+    """All over the data set, each against its own."""
+    benchmark, dataset = opened("dexycb")
+    sample, (joints, *_) = dataset[0], annotated(benchmark, [dataset[0]])
+    unknown = replace(sample, joints_img=np.full((21, 2), np.nan))
+    JointSource.file(write([1 - joints, joints]), "house", 2).check([unknown, sample], benchmark)
     with pytest.raises(ValueError, match="those of other samples"):
-        JointSource.file(write(1 - joints), "house", len(dataset)).check(dataset, benchmark)
+        JointSource.file(write([joints] * 3 + [1 - joints] * 5), "house", 8).check([sample] * 8, benchmark)
+    JointSource.file(write([1 - joints]), "house", 1).check([unknown], benchmark)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +98,16 @@ def test_a_bad_file_is_named_with_its_fault(spoil, message, write):
 def test_noise_is_the_samples_own(opened):
     benchmark, dataset = opened("dexycb")
     source = JointSource.named("noise", "house", len(dataset))
+    assert "annotation plus normal noise of 0.01 of the crop (seed 0)" in source.description  # as in HandGCAT's training
+    assert JointSource.named("annotation", "house", len(dataset)).sigma == 0
     sample = dataset[5]
     view = benchmark.view(sample)
     noise = source(sample, 5, view).joints_img - JointSource.annotation()(sample, 5, view).joints_img
     side = view.square_xyxy[2] - view.square_xyxy[0]
     assert 0.5 * 0.01 < noise.std() / side < 2 * 0.01
     np.testing.assert_array_equal(source(sample, 99, view).joints_img, source(sample, 5, view).joints_img)
+    unlike = source(replace(sample, key="another"), 5, view).joints_img
+    assert np.abs(unlike - source(sample, 5, view).joints_img).max() > 0.01 * side
     other_seed = JointSource.annotation(0.01, seed=1)(sample, 5, view).joints_img
     assert np.abs(other_seed - source(sample, 5, view).joints_img).max() > 0.01 * side
     with pytest.raises(ValueError, match="0 or more"):

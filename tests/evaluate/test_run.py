@@ -10,14 +10,17 @@ from PIL import Image
 
 from occhand.data.folder import FolderDataset
 from occhand.data.index import IndexedDataset
+from occhand.data.predictions import Predictions
 from occhand.data.shards import Manifest
 from occhand.estimators import FitEstimator, NetworkEstimator
 from occhand.evaluate import EvaluationConfig, JointSource, collect, evaluate, open_benchmark, read_predictions_for
+from occhand.evaluate.account import identity
 from occhand.evaluate.benchmark import hand_of
 from occhand.evaluate.listing import hand_errors
 from occhand.hand.hand_layer import load_hand
 from occhand.synth.dataset import load_split
 from tests.evaluate.conftest import SPLITS, Oracle, perfect
+from tests.training_child import write_data
 
 ANYWAY = EvaluationConfig(score_anyway=True, worst=2)
 
@@ -68,6 +71,10 @@ def test_sequences_and_worst_samples_are_listed(opened, tmp_path):
     with (tmp_path / "samples.csv").open() as stream:
         errors = {row["key"]: float(row["pa_mpjpe_mm"]) for row in csv.DictReader(stream)}
     assert [one.key for one in report.worst] == sorted(errors, key=lambda key: -errors[key])[:3]
+    assert [one.pa_mpjpe_mm for one in report.worst] == pytest.approx([errors[one.key] for one in report.worst], abs=1e-3)
+    assert all(one.root_mpjpe_mm > one.pa_mpjpe_mm for one in (*report.worst, *report.sequences))
+    weights = [one.samples / len(dataset) for one in report.sequences]
+    assert np.dot(weights, [one.pa_mpjpe_mm for one in report.sequences]) == pytest.approx(error(report), abs=1e-3)
     assert np.mean(list(errors.values())) == pytest.approx(error(report), abs=1e-3)
     assert Image.open(tmp_path / report.worst[0].picture).width > 50
 
@@ -100,12 +107,102 @@ def test_nothing_of_an_earlier_run_lies_beside_a_new_report(opened, tmp_path):
     assert [path.name for path in (out / "worst").iterdir()] == ["mine.png"]
 
 
+def test_places_count_where_the_benchmark_scores_them(opened, tmp_path):
+    """Hands that are relative to their wrist are a mistake on DexYCB, which reports absolute errors too, and none on FPHA."""
+
+    def score(name):
+        benchmark, dataset = opened(name)
+        truth = perfect(dataset)
+        relative = replace(truth, joints_cam=truth.joints_cam - truth.joints_cam[:, :1])
+        return evaluate(relative, dataset, benchmark, tmp_path, "relative", EvaluationConfig(worst=0))
+
+    with pytest.raises(ValueError, match="relative to their wrist"):
+        score("dexycb")
+    assert score("fpha").warnings == ()
+
+
+def test_a_file_stays_where_it_is_unless_told_otherwise(opened, tmp_path):
+    benchmark, dataset = opened("ho3d_v2")
+    truth = perfect(dataset)
+    moved = Predictions(
+        truth.keys[::-1], *(points[::-1] + np.array([0.0, 0.03, 0.04]) for points in (truth.joints_cam, truth.vertices_cam))
+    )
+    progress = []
+    report = evaluate(
+        moved, dataset, benchmark, tmp_path, "moved", EvaluationConfig(worst=0, limit=99), progress=lambda *done: progress.append(done)
+    )
+    assert not report.is_partial
+    assert progress == [(n, 6) for n in range(1, 7)]
+    assert [error(report, key) for key in ("mpjpe", "mpvpe")] == pytest.approx([50, 50], abs=1e-3)
+    assert error(report) < 1e-3
+    assert report.settings == {"wrist": "as predicted"}
+    report = evaluate(moved, dataset, benchmark, tmp_path, "moved", EvaluationConfig(worst=0, wrist="given", limit=2))
+    assert report.status.startswith("PARTIAL EVALUATION: 2 of 6")
+    assert error(report, "mpjpe") < 1e-3
+    assert error(report, "mpvpe") < 1e-3
+    assert any("moved to the wrist that the data set gives" in note for note in report.notes)
+    relative = replace(truth, joints_cam=truth.joints_cam - truth.joints_cam[:, :1])
+    assert evaluate(relative, dataset, benchmark, tmp_path, "moved", EvaluationConfig(worst=0, wrist="given")).warnings == ()
+
+
+def test_what_a_reader_left_out_is_in_the_report(opened, tmp_path):
+    benchmark, whole = opened("fpha")
+    gone = ("gone/0000", "no picture")
+    dataset = IndexedDataset("fpha", whole.root, whole.split, whole.index.take(np.arange(4), [gone]))
+    report = evaluate(perfect(dataset), dataset, benchmark, tmp_path, "perfect", EvaluationConfig(worst=0))
+    assert report.status.startswith("PARTIAL EVALUATION: 4 of 5")
+    assert report.left_out == (gone,)
+
+
+def test_a_picture_shows_the_pose_wherever_the_hand_stands(opened, tmp_path):
+    benchmark, dataset = opened("dexycb")
+    pictures = []
+    for place in (0.0, 0.05):
+        truth = perfect(dataset)
+        hands = replace(truth, joints_cam=truth.joints_cam + place)
+        (worst,) = evaluate(hands, dataset, benchmark, tmp_path, "file", EvaluationConfig(worst=1, limit=1)).worst
+        pictures.append(np.asarray(Image.open(tmp_path / worst.picture).convert("RGB"), dtype=float))
+    left, right = np.split(pictures[0][30:], 2, axis=1)  # below the label
+    assert np.abs(left - right).mean() < 1
+    assert np.abs(pictures[0] - pictures[1]).mean() < 1
+
+
+def test_whatever_decides_the_predictions_is_part_of_their_identity(opened, tmp_path):
+    benchmark, dataset = opened("dexycb")
+    oracle, index = Oracle(dataset), dataset.index
+    asked = {"subject": oracle, "dataset": dataset, "benchmark": benchmark, "joints": None, "batch_size": 32}
+    points = np.full((len(dataset), 21, 2), 0.5)
+
+    def of(**changes):
+        return json.dumps(identity(**asked | changes))
+
+    def changed(**columns):
+        return IndexedDataset(dataset.name, dataset.root, dataset.split, replace(index, **columns))
+
+    others = [
+        of(),
+        of(batch_size=16),
+        *(of(joints=joints) for joints in (JointSource.annotation(), JointSource.annotation(0.01), JointSource.annotation(0.01, seed=1))),
+        *(of(joints=JointSource("a.json", joints_crop=each)) for each in (points, points + 0.1)),
+        *(
+            of(benchmark=replace(benchmark, info=replace(benchmark.info, **rule)))
+            for rule in ({"test_box": "given"}, {"test_expansion": 2.0})
+        ),
+        *(of(dataset=changed(**column)) for column in ({"joints_img": index.joints_img + 1}, {"keys": index.keys[::-1]})),
+    ]
+    assert len(set(others)) == len(others)
+    assert of(dataset=changed(joints_cam=index.joints_cam + 1)) == of()  # figures are made anew
+    folders = [FolderDataset(write_data(tmp_path / name / "folder", 2, first)) for name, first in (("a", 0), ("b", 2))]
+    assert len({of(dataset=folder) for folder in folders}) == 2
+
+
 def test_networks_of_both_families_run(opened, network, tmp_path):
     benchmark, dataset = opened("dexycb")
     few = replace(ANYWAY, limit=4)
     report = evaluate(NetworkEstimator(network("handoccnet-open-s"), refine=False), dataset, benchmark, tmp_path / "a", "random", few)
     assert report.is_partial
     assert report.settings["2D joints given"] == "none"
+    assert report.settings["crop"].startswith("square around the true 2D joints (x1.5), x1,")
     gcat = NetworkEstimator(network("handgcat-open-s"), refine=False)
     with pytest.raises(ValueError, match="Name their source: --joints annotation"):
         evaluate(gcat, dataset, benchmark, tmp_path / "b", "random", few)
@@ -160,7 +257,11 @@ def test_a_stopped_run_goes_on_and_gives_the_same(opened, network, tmp_path, mon
     assert [path.name for path in (tmp_path / "parts" / "predicted").glob("*.npz")] == ["chunk-00000.npz"]
     second = Mortal(model, refine=False)
     second.lives = 1  # enough for the two samples that are missing
-    assert evaluate(second, dataset, benchmark, tmp_path / "parts", "random", config).record() == whole.record()
+    progress = []
+    again = evaluate(second, dataset, benchmark, tmp_path / "parts", "random", config, progress=lambda *done: progress.append(done))
+    assert again.record() == whole.record()
+    assert progress == [(6, 6)]
+    assert {path.name for path in (tmp_path / "parts" / "predicted").iterdir()} == {"run.json", "chunk-00000.npz", "chunk-00001.npz"}
     for name in ("report.json", "samples.csv"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     with pytest.raises(ValueError, match="predictions of another run"):
@@ -193,6 +294,11 @@ def test_a_broken_picture_is_left_out_and_the_result_is_partial(made_up, fake_co
     ((key, reason),) = report.left_out
     assert key == dataset.index.keys[2]
     assert "cannot be decoded" in reason
+    assert len(report.worst) == 5
+    assert all(one.picture for one in report.worst)
+    of_a_file = evaluate(perfect(dataset), dataset, benchmark, tmp_path / "file", "file")
+    assert not of_a_file.is_partial
+    assert [one.key for one in of_a_file.worst if not one.picture] == [key]
     assert "Left out" in (tmp_path / "out" / "report.md").read_text()
     with pytest.raises(ValueError, match="no submission written"):
         evaluate(oracle, dataset, benchmark, tmp_path / "out", "oracle", EvaluationConfig(submission=True))
@@ -216,6 +322,16 @@ def test_without_truth_there_is_a_result_file_and_no_figure(made_up, fake_copy, 
     assert any("have no truth here" in note for note in report.notes)
     sent = read_predictions_for(tmp_path / "pred.zip", benchmark, dataset)
     np.testing.assert_allclose(sent.joints_cam[:, 0], dataset.index.joints_cam[:, 0], atol=1e-5)
+
+
+def test_a_part_is_no_obstacle_to_the_whole(opened, tmp_path):
+    benchmark, dataset = opened("ho3d_v2")
+    oracle = Oracle(dataset)
+    assert evaluate(oracle, dataset, benchmark, tmp_path, "oracle", EvaluationConfig(worst=0, limit=4)).samples == 4
+    report = evaluate(oracle, dataset, benchmark, tmp_path, "oracle", EvaluationConfig(worst=0))
+    assert not report.is_partial
+    assert report.settings["crop"].startswith("square around the given box, x1.5,")
+    assert report.settings["wrist"] == "the data set's, hands moved there"
 
 
 def test_truth_that_is_released_later_is_scored_with_the_kept_predictions(made_up, fake_copy, tmp_path):
@@ -274,6 +390,8 @@ def test_rendered_hands_are_scored_by_occlusion(network, tmp_path):
     config = EvaluationConfig(limit=5, worst=1)
     report = evaluate(FitEstimator(load_hand()), dataset, benchmark, tmp_path, "fit", config, JointSource.annotation(0.01))
     assert report.status.startswith("PARTIAL EVALUATION: 5 of 2,000")
+    assert {dataset[k].side for k in range(5)} == {"left", "right"}
+    assert error(report, "pa_mpvpe_proper") < 1.2 * error(report, "pa_mpjpe_proper")  # a mesh of the other side is far off
     subsets = {figure.subset for figure in report.figures}
     assert {"all", "0% to 20% hidden", "60% to 80% hidden"} <= subsets
     assert "| 60% to 80% hidden | 1 |" in report.markdown()
@@ -290,7 +408,10 @@ def test_the_column_of_samples_is_named_after_its_figure(name, column, opened, t
     report = evaluate(Oracle(dataset, noise=0.003), dataset, benchmark, tmp_path, "oracle", EvaluationConfig(worst=0))
     with (tmp_path / "samples.csv").open() as stream:
         errors = [float(row[f"{column}_mm"]) for row in csv.DictReader(stream)]
+        stream.seek(0)
+        roots = [float(row["root_mpjpe_mm"]) for row in csv.DictReader(stream)]
     assert np.mean(errors) == pytest.approx(error(report, column), abs=1e-3)
+    assert np.mean(roots) == pytest.approx(error(report, "mpjpe" if name == "ho3d_v2" else "root_mpjpe"), abs=1e-3)
 
 
 def test_vertices_of_another_hand_are_noted(opened, tmp_path):

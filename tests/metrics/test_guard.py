@@ -52,21 +52,41 @@ def test_sound_and_weak_predictions_pass(truth, predicted):
     assert mistakes(torch.zeros_like(truth), truth) == ""
 
 
+def test_a_small_error_is_no_mistake(truth):
+    flat = truth[:, :1] + (truth - truth[:, :1]) * torch.tensor([1.0, 1.0, 0.02])
+    inside_out = flat[:, :1] + (flat - flat[:, :1]) * torch.tensor([1.0, 1.0, -1.0])
+    assert 1e-4 < (inside_out - flat).norm(dim=-1).mean() < 5e-3
+    assert mistakes(inside_out, flat) == ""
+
+
 def rhd(joints):
     return joints[:, [0, *(1 + 4 * finger + k for finger in range(5) for k in (3, 2, 1, 0))]]
+
+
+def pinky_first(joints):
+    return joints[:, [0, *range(17, 21), *range(13, 17), *range(9, 13), *range(5, 9), *range(1, 5)]]
 
 
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
         (lambda p: 1000 * p, ["in millimetres", "Divide by 1000"]),
-        (lambda p: 100 * p, ["in centimetres"]),
+        (lambda p: 100 * p, ["in centimetres", "Divide by 100"]),
+        (lambda p: p / 1000, ["in metres divided by 1000", "Give metres"]),
         (lambda p: p[:, list(HO3D_FROM_HOUSE)], ["order: HO-3D's", str(list(HOUSE_FROM_HO3D))]),
         (lambda p: p[:, list(HOUSE_FROM_HO3D)], ["from HO-3D's once too often", str(list(HO3D_FROM_HOUSE))]),
         (lambda p: p[:, [JOINT_NAMES.index(name) for name in FPHA_JOINT_NAMES]], ["FPHA's (wrist", str(list(HOUSE_FROM_FPHA))]),
+        (
+            lambda p: p[:, list(HOUSE_FROM_FPHA)],
+            ["from FPHA's once too often", str([HOUSE_FROM_FPHA.index(joint) for joint in range(21)])],
+        ),
         (rhd, ["tip first"]),
+        (pinky_first, ["pinky first"]),
         (lambda p: p * GL, ["OpenGL axes", "y and z by -1"]),
         (lambda p: p * MIRROR, ["mirrored hands"]),
+        (lambda p: p * torch.tensor([1.0, -1.0, 1.0]), ["upside down", "Multiply y by -1"]),
+        (lambda p: p * torch.tensor([1.0, 1.0, -1.0]), ["inside out", "Multiply z by -1"]),
+        (lambda p: (p * MIRROR)[:, list(HO3D_FROM_HOUSE)], ["order: HO-3D's", "mirrored hands"]),
         (lambda p: 1000 * p[:, list(HO3D_FROM_HOUSE)] * GL, ["millimetres", "HO-3D's", "OpenGL"]),
         (lambda p: p - p[:, :1], ["relative to their wrist", "Re-attach the given wrist"]),
         (lambda p: p[sorted(range(COUNT), key=KEYS.__getitem__)], ["sorted by name"]),
@@ -110,6 +130,12 @@ def test_samples_in_another_order_are_seen_where_some_truths_are_unknown(truth, 
     unknown = truth.clone()
     unknown[5] = torch.nan
     assert "The samples seem to be in another order" in mistakes(shuffled, unknown)
+    assert mistakes(predicted - predicted[:, :1], unknown) == ""  # all wrists are at the camera, which is the place of no sample
+
+
+def test_two_samples_that_changed_places_are_not_all_in_another_order(truth, predicted):
+    swapped = predicted[[1, 0, *range(2, COUNT)]]
+    assert mistakes(swapped, truth, is_absolute=True) == ""
 
 
 @pytest.mark.parametrize("without", [slice(None, None, 7), slice(COUNT // 4, None)], ids=["few", "most"])

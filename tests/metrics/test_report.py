@@ -3,10 +3,13 @@
 from dataclasses import replace
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 
-from occhand.metrics.figures import ALL, OFFICIAL, PROPER, Figure, Scored, benchmark_figures
+from occhand.geometry.align import procrustes_align
+from occhand.metrics.figures import ALL, BONE, NONE, OFFICIAL, PROPER, ROOT, Figure, Scored, benchmark_figures
+from occhand.metrics.functional import align_official, align_scale_translation, f_score, relative_to
 from occhand.metrics.papers import PAPER_ROWS, paper_rows
 from occhand.metrics.protocols import ho3d_joints, mesh_scores
 from occhand.metrics.report import EvaluationReport, SequenceErrors, WorstSample
@@ -75,6 +78,40 @@ def test_a_mirrored_hand_is_forgiven_where_the_figure_says_official_alone(protoc
             assert figure.value > 10 if figure.unit == "mm" else figure.value < 0.95, figure
 
 
+PLACED = {
+    NONE: lambda p, t: (p, t),
+    ROOT: lambda p, t: (relative_to(p), relative_to(t)),
+    OFFICIAL: lambda p, t: (align_official(p, t), t),
+    PROPER: lambda p, t: (procrustes_align(p, t), t),
+    BONE: lambda p, t: (align_scale_translation(p, t), t),
+}
+
+
+def area(errors_mm):
+    """Under the share of correct points over 0 to 50 mm, by trapezoids."""
+    shares = (errors_mm.flatten() <= np.linspace(0, 50, 100)[:, None]).mean(axis=1)
+    return (shares[1:] + shares[:-1]).mean() / 2
+
+
+@pytest.mark.parametrize("protocol", get_args(EvaluationProtocol))
+def test_every_figure_is_what_its_name_points_and_alignment_say(protocol):
+    generator = torch.Generator().manual_seed(1)
+    joints, vertices = (1.1 * points + 0.005 * torch.randn(points.shape, generator=generator).double() for points in (TRUTH, MESH.double()))
+    figures = benchmark_figures(protocol, Scored(joints, TRUTH, vertices, MESH.double()))
+    for figure in figures:
+        pair = (joints, TRUTH) if figure.points == "21 joints" else (vertices, MESH.double())
+        predicted, truth = PLACED[figure.alignment](*pair)
+        errors = 1e3 * np.linalg.norm((predicted - truth).numpy(), axis=-1)
+        measures = {
+            "_auc": area(errors),
+            "_median": np.median(errors, axis=0).mean(),
+            "_pck20": (errors <= 20).mean(),
+            **{f"f{limit}": f_score(predicted, truth, (limit / 1000,)).mean().item() for limit in (5, 15)},
+        }
+        named = [value for name, value in measures.items() if figure.key.removesuffix("_proper").endswith(name)]
+        assert figure.value == pytest.approx(*named or [errors.mean()], abs=1e-6), figure
+
+
 @pytest.mark.parametrize(("off", "share"), [(0.0199, 1.0), (0.0201, 1 / 21)])
 def test_pck_of_the_open_protocol_is_at_20_mm(off, share):
     moved = TRUTH + off * torch.eye(3)[0] * (torch.arange(21) > 0)[:, None]
@@ -90,6 +127,11 @@ def test_freihand_has_names_of_its_own_and_no_row_of_one_bone():
         *(f"{score}_{limit}" for score in ("f_score", "f_al_score") for limit in (5, 15)),
     }
     ho3d = {figure.key: figure for figure in benchmark_figures("ho3d", SCORED)}
+    assert {ho3d[key].official for key in ("pa_mpjpe", "st_mpjpe", "st_mpjpe_auc")} == {
+        "xyz_procrustes_al_mean3d",
+        "xyz_scale_trans_al_mean3d",
+        "xyz_scale_trans_al_auc3d",
+    }
     assert {key for key in ho3d if not key.startswith("st_mpjpe")} == set(figures)
     assert all(figure.value == ho3d[key].value for key, figure in figures.items())
 
@@ -102,13 +144,38 @@ def test_papers_rows_name_figures_that_their_benchmark_has(row):
         assert (value < 1) == (units[key] == "share")
 
 
+PRINTED = {
+    ("ho3d_v2/evaluation", "HandOccNet"): "mpjpe 24.9, pa_mpjpe 9.1, pa_mpvpe 8.8, pa_f5 56.4 %, pa_f15 96.3 %",
+    ("ho3d_v2/evaluation", "HandGCAT"): "pa_mpjpe 8.7, pa_mpjpe_auc .826, pa_mpvpe 8.7, pa_mpvpe_auc .827, pa_f5 .584, pa_f15 .963",
+    ("ho3d_v3/evaluation", "HandOccNet"): "pa_mpjpe 10.7",
+    ("ho3d_v3/evaluation", "HandGCAT"): "pa_mpjpe 9.3, pa_mpjpe_auc .814, pa_mpvpe 9.1, pa_mpvpe_auc .818, pa_f5 .552, pa_f15 .956",
+    ("dexycb/s0_test", "Spurr et al."): "root_mpjpe 17.34, pa_mpjpe 6.83",
+    ("dexycb/s0_test", "HandOccNet"): "root_mpjpe 14.04, pa_mpjpe_proper 5.80",
+    ("dexycb/s0_test", "HandGCAT"): "root_mpjpe 13.76, pa_mpjpe_proper 5.60",
+    ("fpha/action_test", "HandOccNet"): "pa_mpjpe 10.8",
+}
+"""Copied from the papers' tables once more."""
+
+
+def test_papers_rows_are_the_printed_ones():
+    printed = {}
+    for row, cells in PRINTED.items():
+        words = [cell.split() for cell in cells.split(", ")]
+        printed[row] = {key: float(number) / (100 if percent else 1) for key, number, *percent in words}
+    assert {(row.data, row.method): row.values for row in PAPER_ROWS} == {row: pytest.approx(values) for row, values in printed.items()}
+    for row in PAPER_ROWS:  # below 50 mm area and mean error say the same
+        for points in ("pa_mpjpe", "pa_mpvpe"):
+            if f"{points}_auc" in row.values:
+                assert row.values[f"{points}_auc"] == pytest.approx(1 - row.values[points] / 50, abs=2e-3)
+
+
 def test_a_whole_evaluation_stands_beside_the_papers():
     page = make_report().markdown()
     assert "Whole split: 4 of 4 samples." in page
-    assert "| HandOccNet | 24.9 mm | 9.1 mm |" in page
+    assert "| HandOccNet | 24.9 mm | 9.1 mm |  | 8.8 mm |  | 0.564 |" in page
     assert "HandGCAT, Table I." in page
     assert "0.584" in page
-    assert "[picture](worst/001.png)" in page
+    assert "| SM1/0001 | 12.00 mm | 30.00 mm | [picture](worst/001.png) |" in page
     assert "PARTIAL" not in page
     record = make_report().record()
     assert record["partial"] is False
@@ -123,10 +190,36 @@ def test_a_partial_evaluation_says_so_everywhere():
     assert record["partial_figures"]
     assert record["status"].startswith("PARTIAL EVALUATION: 3 of 4")
     assert page.startswith("# PARTIAL: ")
+    assert f"\n**{report.status}**\n" in page
     assert "| HandOccNet |" not in page
     assert "Not comparable: only a part of the split was scored" in page
     assert all(line.endswith("PARTIAL") for line in lines if " mm  " in line)
     assert not any("Table" in line for line in lines)
+
+
+def test_notes_settings_and_warnings_stand_in_every_form():
+    report = make_report(notes=("Mind the gap.",), settings={"crop": "x1.5"}, warnings=("Upside down.",), left_out=(("a", "b"),))
+    page, record = report.markdown(), report.record()
+    assert "## Notes\n\n- Mind the gap.\n" in page
+    assert "## How\n\n- crop: x1.5\n" in page
+    assert "Suspicious: Upside down." in report.summary().splitlines()
+    assert (record["notes"], record["settings"], record["warnings"]) == (["Mind the gap."], {"crop": "x1.5"}, ["Upside down."])
+    assert record["samples"] == {"scored": 4, "expected": 4, "left_out": 1}
+
+
+def test_a_file_of_predictions_stands_beside_the_papers_too():
+    assert make_report(hand="").record()["comparable_with_papers"]
+
+
+def test_long_lists_are_cut_on_the_page_alone():
+    sequences = tuple(SequenceErrors(f"S|{k}", 1000 * k, 2.0, 1.0) for k in range(23))
+    report = make_report(sequences=sequences)
+    page = report.markdown()
+    assert "| S/19 | 19,000 | 1.00 mm | 2.00 mm |\n\n... and 3 more, in the JSON." in page
+    assert "S/20" not in page
+    assert len(report.record()["sequences"]) == 23
+    shown = page.partition("## Figures")[2].partition("## ")[0]
+    assert all(f"| {figure.title} | {figure} |" in shown for figure in report.figures)
 
 
 def test_the_open_hand_and_suspicious_predictions_are_no_match_for_the_papers():
@@ -151,6 +244,12 @@ def test_each_reason_alone_keeps_the_papers_away(changes, reason):
     assert "Table" not in report.summary()
 
 
+def test_without_a_figure_there_is_nothing_to_compare():
+    report = make_report(figures=(), samples=0)
+    assert "Beside the papers" not in report.markdown()
+    assert "No sample has a truth here: nothing to score." in report.summary()
+
+
 def test_what_was_left_out_is_named():
     report = make_report(samples=3, left_out=(("SM1/0002", "its picture is missing"),))
     assert "| SM1/0002 | its picture is missing |" in report.markdown()
@@ -162,6 +261,17 @@ def test_an_unknown_figure_lists_those_there_are():
     assert isinstance(make_report().figure("pa_mpjpe"), Figure)
     with pytest.raises(KeyError, match="No figure 'pa'"):
         make_report().figure("pa")
+
+
+def test_a_figure_is_of_its_stratum_and_keeps_nine_digits():
+    half = tuple(benchmark_figures("ho3d", SCORED._replace(joints=TRUTH + 0.02), subset="half"))
+    report = make_report(figures=(*half, *make_report().figures))
+    assert report.figure("mpjpe").value == pytest.approx(10 * 3**0.5)
+    assert report.figure("mpjpe", "half").value == pytest.approx(20 * 3**0.5)
+    strata = report.markdown().partition("## Figures by stratum")[2]
+    assert "| half | 4 | 34.64 mm |" in strata
+    assert "median" not in strata
+    assert replace(half[0], value=0.12345678912).record()["value"] == 0.123456789
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,26 @@ def test_a_summary_leaves_out_what_is_not_known(rng):
     assert summarize(np.array([np.nan]), rng, 50).median is None
 
 
+def test_intervals_are_as_wide_as_theory_says(rng):
+    """Of the median of normal errors: 1.96 standard errors of sqrt(pi / 2) sigma / sqrt(n) on either side."""
+    intervals = [summarize(rng.normal(10, 2, 400), rng, 400).median_interval for _ in range(40)]
+    assert np.mean(np.diff(intervals)) == pytest.approx(2 * 1.96 * np.sqrt(np.pi / 2) * 2 / 20, rel=0.08)
+
+
+def test_the_tail_is_the_measures(rng):
+    values, ratio = rng.uniform(0, 100, 500), rng.uniform(0, 1, 500)
+    for tail in (10.0, 90.0):
+        assert summarize(values, rng, 20, tail).tail == np.percentile(values, tail)
+    assert (running_median(ratio, values, rng, 20, 10.0).tail < running_median(ratio, values, rng, 20).median - 20).all()
+
+
+def test_a_point_stands_where_its_hands_are_and_has_its_share_of_all(rng):
+    ratio = np.concatenate([rng.uniform(0, 0.2, 980), np.full(20, 0.9)])
+    curve = running_median(ratio, ratio, rng, 20)
+    assert curve.occlusion[-1] == pytest.approx(np.sort(ratio)[-80:].mean())  # 8 % of 1000
+    assert (np.diff(curve.occlusion) > 0).all()
+
+
 def test_strata_hold_every_hand_once():
     ratio = np.array([0.0, 0.2, 0.39, 0.8, 1.0, np.nan])
     members = np.stack([inside for _, inside in bin_members(ratio)])
@@ -48,6 +68,7 @@ def test_doubling_that_never_comes_is_none():
     assert flat.doubled_at is None
     assert flat.area == 1
     assert Curve(*np.zeros((5, 0))).area is None
+    assert Curve(np.array([0.0, 0.09]), *np.ones((4, 2))).area is None
 
 
 def test_few_hands_make_no_curve(rng):

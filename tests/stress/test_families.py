@@ -1,5 +1,6 @@
 """Perturbations: exact shares, growing with the level, the same in every run, without a look at annotations that real data lacks."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from occhand.data.degrade import gaussian_blur
 from occhand.stress.families import FAMILIES
-from occhand.stress.trial import NoiseModel, Trial, main_occluder, skeleton_mask
+from occhand.stress.trial import NoiseModel, Trial, is_outside, main_occluder, skeleton_mask
 from tests.stress.conftest import make_sample
 
 HIDING = [name for name, family in FAMILIES.items() if family.hides]
@@ -106,6 +107,54 @@ def test_hidden_joints_get_the_larger_noise(samples):
     assert np.array_equal(miss > 0, trial.is_hidden)
 
 
+def test_noise_is_in_longer_sides_of_the_box(samples):
+    trial = Trial.of(samples[20], NoiseModel(visible=0.02, hidden=0.06))
+    miss = np.array([trial.keypoints(seed) for seed in range(300)]) - trial.sample.joints_img
+    side = (trial.sample.joints_img.max(0) - trial.sample.joints_img.min(0)).max()
+    assert miss[:, ~trial.is_hidden].std() == pytest.approx(0.02 * side, rel=0.05)
+    assert miss[:, trial.is_hidden].std() == pytest.approx(0.06 * side, rel=0.05)
+    other = Trial.of(replace(samples[20], key="another"), trial.noise)
+    assert not np.array_equal(other.keypoints(0), trial.keypoints(0))
+
+
+def test_what_hides_a_joint_is_itself_anything_else_or_the_border(samples):
+    sample = samples[20]
+    by_self, moved = np.zeros(21, bool), sample.joints_img.copy()
+    first, second, *_ = np.flatnonzero(~sample.occlusion.joints_by_other)
+    by_self[first], moved[second] = True, (-30.0, 10.0)
+    trial = Trial.of(replace(sample, joints_img=moved, occlusion=replace(sample.occlusion, joints_by_self=by_self)), NoiseModel())
+    assert np.flatnonzero(trial.is_hidden).tolist() == sorted({first, second, *np.flatnonzero(sample.occlusion.joints_by_other)})
+    np.testing.assert_array_equal(trial.hand_mask, sample.occlusion.labels == 1)
+    points = np.full((21, 2), 40.0)
+    points[:5] = [[-0.5, -0.5], [199.5, 49.5], [199.6, 10.0], [10.0, 49.6], [-0.6, 5.0]]
+    assert np.flatnonzero(is_outside(points, height=50, width=200)).tolist() == [2, 3, 4]
+
+
+def test_covering_adds_up(samples):
+    trial = Trial.of(samples[15], NoiseModel())
+    size = trial.image.shape[0]
+    left = np.arange(size)[None, :] < np.full((size, 1), np.median(np.nonzero(trial.hand_mask)[1]))
+    half = trial.covered(left, trial.image)
+    share = (trial.hand_mask & left).sum() / trial.hand_mask.sum()
+    assert 0 < trial.ratio < half.ratio == pytest.approx(1 - (1 - trial.ratio) * (1 - share))
+    under = np.rint(trial.sample.joints_img[:, 0]) < left[0].sum()
+    np.testing.assert_array_equal(half.is_hidden, trial.is_hidden | under)
+    everything = half.covered(np.ones_like(left), trial.image)
+    assert everything.ratio == 1
+    assert everything.is_hidden.all()
+
+
+def test_the_mirror_image_of_the_picture_is_seen_as_the_picture(samples):
+    """As a hand of the other side is shown to an estimator in a mirror."""
+    for sample in samples[:2]:
+        trial = Trial.of(sample, NoiseModel())
+        straight, mirrored = trial.view(3), trial.mirrored_view(3)
+        np.testing.assert_array_equal(mirrored.picture, straight.picture)
+        for name in ("K", "bbox_xyxy"):
+            np.testing.assert_allclose(getattr(mirrored, name), getattr(straight, name), err_msg=name)
+        np.testing.assert_allclose(mirrored.keypoints.joints_img, straight.keypoints.joints_img)
+
+
 def test_the_skeletons_outline_is_about_the_hands(samples):
     exact = Trial.of(samples[0], NoiseModel()).hand_mask
     outline = skeleton_mask(samples[0])
@@ -116,3 +165,12 @@ def test_the_occluder_is_named(samples, unannotated):
     assert main_occluder(samples[25]) == "object"
     assert main_occluder(samples[0]) == "nothing"
     assert main_occluder(unannotated[0]) == ""
+    truth = samples[25].occlusion
+    for label, name in ((3, "sleeve"), (4, "second hand")):
+        labels = np.where(truth.labels == 2, label, truth.labels)
+        assert main_occluder(replace(samples[25], occlusion=replace(truth, labels=labels))) == name
+    far = samples[25].joints_img + np.array([200.0, 0.0])
+    assert main_occluder(replace(samples[25], joints_img=far)) == "picture border"
+    partly = np.where(np.arange(21)[:, None] < 5, (-30.0, 40.0), (40.0, 40.0))
+    hidden = replace(truth, labels=np.full_like(truth.labels, 2), joints_by_other=np.arange(21) < 8)
+    assert main_occluder(replace(samples[25], joints_img=partly, occlusion=hidden)) == "picture border"  # of 5, the object of 3

@@ -16,6 +16,7 @@ def test_vertices_of_another_hand_are_noted(hand, samples, tmp_path, own, data, 
     other.name = own
     result = run_stress(FitEstimator(other), samples[:4], tmp_path, "fit", "made hands", NOTHING, data_hand=data)
     assert any("The model's hand is the mano one, the data's the open one" in note for note in result.notes) == is_noted
+    assert any("do not correspond" in note for note in result.notes) == is_noted
 
 
 def test_without_meshes_there_is_nothing_to_note(hand, unannotated, tmp_path):

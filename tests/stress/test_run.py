@@ -2,12 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from occhand.estimators import FitEstimator
+from occhand.geometry.align import procrustes_align
+from occhand.metrics.functional import f_score
 from occhand.stress import FAMILIES, NoiseModel, Predictions, StressConfig, run, run_stress, stress_clips
+from occhand.stress.scores import Predicted, score
+from occhand.stress.trial import Trial
 
 QUICK = StressConfig(families=("eraser", "joint_noise", "blur"), hands_per_level=8, bootstrap_draws=60, worst=2)
 NOTHING = StressConfig(families=(), hands_per_level=0, bootstrap_draws=60, worst=1)
@@ -33,8 +39,53 @@ def test_an_oracle_is_wrong_only_where_it_was_told_to_be(oracle, samples, tmp_pa
     assert table.column("f5").min() == pytest.approx(100)
 
 
+def test_2d_joints_count_within_a_twentieth_of_the_box_and_before_the_camera(samples):
+    trials = [Trial.of(sample, NoiseModel()) for sample in (*samples[:2], samples[0])]
+    for share, expected in ((0.049, 100.0), (0.051, 0.0)):
+        joints = np.stack([sample.joints_cam * (-1.0 if sample.side == "left" else 1.0, 1, 1) for sample in (*samples[:2], samples[0])])
+        sides = np.array([np.ptp(trial.sample.joints_img, axis=0).max() for trial in trials])
+        joints[..., 1] += share * sides[:, None] * joints[..., 2] / 190.0
+        joints[2, 4, 2] = -0.5
+        found = score(Predicted(torch.from_numpy(joints), None), trials)
+        np.testing.assert_allclose(found["pck_2d"], [expected, expected, np.nan])
+        assert np.isnan(found["f5"]).all()
+
+
+def test_meshes_are_scored_where_both_are_there(samples):
+    """Each against its own: errors of 8 mm, of which 5 mm forgive less than 15."""
+    trials = [Trial.of(sample, NoiseModel()) for sample in (replace(samples[0], vertices_cam=None), samples[0], samples[1])]
+    truth = np.stack([sample.vertices_cam * (-1.0 if sample.side == "left" else 1.0, 1, 1) for sample in (samples[0], *samples[:2])])
+    wrong = torch.from_numpy(1.3 * truth + np.random.default_rng(0).normal(0, 0.008, truth.shape))
+    joints = torch.from_numpy(np.stack([trial.sample.joints_cam for trial in trials]))
+    found = score(Predicted(joints, wrong), trials)
+    assert np.isnan([found[name][0] for name in ("pa_mpvpe", "f5", "f15")]).all()
+    for k in (1, 2):
+        true = torch.from_numpy(truth[k])
+        aligned = procrustes_align(wrong[k], true)
+        expected = [1e3 * (aligned - true).norm(dim=-1).mean().item(), *(100 * f_score(aligned, true)).tolist()]
+        np.testing.assert_allclose([found[name][k] for name in ("pa_mpvpe", "f5", "f15")], expected, rtol=1e-6)
+        assert found["f5"][k] < found["f15"][k]
+
+
+def test_the_first_hands_of_all_batches_are_perturbed(hand, samples, unannotated, tmp_path):
+    config = StressConfig(families=("eraser",), hands_per_level=4, bootstrap_draws=20, worst=3, batch_size=3)
+    mixed = [*unannotated[:3], *samples[3:6]]
+    result = run_stress(FitEstimator(hand), mixed, tmp_path, "fit", "made hands", config)
+    keys = [sample.key for sample in mixed]
+    tables = [by_subject["fit"] for by_subject in result.families["eraser"].values()]
+    assert all(table.keys == keys[:4] for table in tables)
+    assert len(result.examples["eraser"]) == len(tables)
+    errors = result.base["fit"].column("pa_mpjpe")
+    record = json.loads((tmp_path / "stress.json").read_text())
+    rest, *_ = record["families"]["eraser"]["fit"]
+    assert (rest["level"], rest["measures"]["pa_mpjpe"]["median"]) == (0, pytest.approx(np.median(errors[:4])))
+    assert rest["measures"]["pa_mpjpe"]["count"] == 4
+    assert not record["data"]["synthetic"]  # not all of them
+    assert [hand.pa_mpjpe_mm for hand in result.worst] == sorted(errors, reverse=True)[:3]
+
+
 def test_every_figure_says_what_it_is(fit_run):
-    _, _, record = fit_run
+    result, out, record = fit_run
     assert record["data"] == {"name": "made hands", "hands": 30, "synthetic": True}
     assert all(measure["unit"] in ("mm", "%") and measure["alignment"] for measure in record["measures"].values())
     assert set(record["strata"]) == {"fit", "mean pose"}
@@ -42,6 +93,20 @@ def test_every_figure_says_what_it_is(fit_run):
     assert sum(counts) == 30
     every = record["strata"]["fit"]["all"]["measures"]["pa_mpjpe"]
     assert every["median_interval"][0] <= every["median"] <= every["median_interval"][1] <= every["tail_interval"][1]
+    shares = record["strata"]["fit"]["all"]["measures"]["f5"]
+    assert shares["tail"] <= shares["median"]
+    assert "doubled_at" in record["curves"]["fit"]["pa_mpjpe"]
+    assert "doubled_at" not in record["curves"]["fit"]["f5"]
+    hidden, ratios = np.array(result.base["fit"].hidden_shares), np.array(result.base["fit"].ratios)
+    assert record["strata"]["fit"]["0-20 %"]["hidden_share"] == pytest.approx(hidden[ratios < 0.2].mean())
+    assert [row["fit"]["f5"] for row in record["hands"]] == pytest.approx(result.base["fit"].scores["f5"], abs=1e-4)
+    page, measures = (out / "stress.html").read_text(), record["strata"]["fit"]["all"]["measures"]
+    assert f"<b>{every['median']:.1f} mm</b>" in page
+    assert f"<b>{measures['pa_mpjpe_visible']['median']:.1f} → {measures['pa_mpjpe_hidden']['median']:.1f} mm</b>" in page
+    assert f"<td>{measures['root_relative_mpjpe']['median']:.1f}</td></tr>" in page
+    by_object = np.sort(ratios[np.array(result.base["fit"].occluders) == "object"])
+    assert record["occluders"]["object"]["occlusion"][0] == pytest.approx(by_object[:15].mean(), abs=1e-4)
+    assert "nothing" not in record["occluders"]
     assert record["notes"][0].startswith("Synthetic data")
     assert any("2% of the hand's box" in note and "6%" in note for note in record["notes"])
 
@@ -117,7 +182,7 @@ def test_a_network_that_diverged_is_named(oracle, samples, tmp_path):
         run_stress(oracle, samples[:3], tmp_path, "oracle", "made hands", NOTHING)
 
 
-def test_bad_input_is_named(hand, samples, tmp_path):
+def test_bad_input_is_named(hand, oracle, samples, tmp_path):
     estimator = FitEstimator(hand)
     with pytest.raises(ValueError, match="nowhere has no samples"):
         run_stress(estimator, [], tmp_path, "fit", "nowhere", NOTHING)
@@ -129,6 +194,8 @@ def test_bad_input_is_named(hand, samples, tmp_path):
         NoiseModel(-0.1)
     with pytest.raises(ValueError, match="'mean pose' is the name of a baseline"):
         run_stress(estimator, samples, tmp_path, "mean pose", "made hands", NOTHING)
+    with pytest.raises(ValueError, match="'fit' is the name of a baseline"):
+        run_stress(oracle, samples, tmp_path, "fit", "made hands", NOTHING)
     one = Predictions(("hand-00",), samples[0].joints_cam[None])
     with pytest.raises(ValueError, match="No prediction for sample 'hand-01'"):
         run_stress(one, samples[:2], tmp_path, "file", "made hands", NOTHING)

@@ -27,7 +27,7 @@ from occhand.evaluate.hands import EvaluatedHands
 from occhand.evaluate.joint_source import JointSource
 from occhand.evaluate.listing import hand_errors, remove_pictures, sequence_errors, worst_samples, write_samples
 from occhand.files import atomic_path
-from occhand.metrics.figures import LISTED_OFFICIAL, Figure, Wrist, benchmark_figures
+from occhand.metrics.figures import LISTED_OFFICIAL, WITH_PLACE, Figure, Wrist, benchmark_figures
 from occhand.metrics.guard import Mistake, find_mistakes
 from occhand.metrics.papers import paper_rows
 from occhand.metrics.report import EvaluationReport
@@ -99,7 +99,7 @@ def evaluate(
     _check_submission(benchmark, config.submission)
     hands, left_out = _predict(subject, dataset, benchmark, out, config, joints, progress)
     wrist = config.wrist or (benchmark.wrist if not isinstance(subject, Predictions) else "own")
-    mistakes = _guard(hands, wrist, config.score_anyway)
+    mistakes = _guard(hands, wrist == "own" and benchmark.protocol in WITH_PLACE, config.score_anyway)
     if wrist == "given":
         hands = hands.with_given_wrist()
     known = hands.select(np.flatnonzero(hands.is_known))
@@ -180,12 +180,12 @@ def _check_keys(
         )
 
 
-def _guard(hands: EvaluatedHands, wrist: Wrist, score_anyway: bool) -> list[Mistake]:
+def _guard(hands: EvaluatedHands, is_absolute: bool, score_anyway: bool) -> list[Mistake]:
     joints, truth = torch.from_numpy(hands.joints), torch.from_numpy(hands.true_joints)
     broken = [str(key) for key in hands.keys[~np.isfinite(hands.joints).all(axis=(1, 2))]]
     if broken:
         raise ValueError(f"{len(broken)} predictions are not finite, the first is of {broken[0]!r}. Weights that diverged?")
-    mistakes = find_mistakes(joints, truth, hands.keys.tolist(), hands.sides.tolist(), is_absolute=wrist == "own")
+    mistakes = find_mistakes(joints, truth, hands.keys.tolist(), hands.sides.tolist(), is_absolute)
     if mistakes and not score_anyway:
         raise ValueError(f"{' '.join(map(str, mistakes))} To score them as they are, with a warning in the report: --score-anyway.")
     return mistakes

@@ -17,6 +17,8 @@ from occhand.types import EvaluationProtocol
 
 WITH_MESH: tuple[EvaluationProtocol, ...] = ("ho3d", "freihand", "open")
 """Those that score vertices. Neither paper reports them on DexYCB, and FPHA has none."""
+WITH_PLACE: tuple[EvaluationProtocol, ...] = ("ho3d", "freihand", "dexycb")
+"""Those that score where in the camera frame a hand is, too."""
 LISTED_OFFICIAL: tuple[EvaluationProtocol, ...] = ("ho3d", "freihand")
 """Those whose samples and sequences are listed by the official Procrustes alignment; elsewhere by the proper one."""
 Wrist = Literal["given", "own"]
