@@ -49,6 +49,9 @@ def test_convert_annotations_writes_where_the_readers_look(run, root):
     assert code == 0
     assert f"Wrote {path}: 8 hands, 8 of them with pose (OpenCV axes, mean pose included)." in out
     assert json.loads(path.read_text())["occhand"]["mean"] == "included"
+    other = root.parent / "elsewhere" / "mine.json"
+    assert run("convert", "annotations", "ho3d_v2", root, "train", "--out", other)[0] == 0
+    assert other.read_bytes() == path.read_bytes()
     code, _, err = run("convert", "annotations", "ho3d_v2", root, "train", "--mean", "excluded")
     assert code == 2
     assert "needs your MANO" in err

@@ -121,6 +121,16 @@ def test_released_dexycb_file_of_both_sides(truth, tmp_path):
         assert np.delete(error, 12).max() < 1e-5  # manopth's middle tip is another vertex on a left hand
 
 
+def test_a_translation_and_a_size_of_its_own_are_kept(truth, tmp_path):
+    content = released(truth, "ho3d")
+    content["annotations"][3]["mano_param"]["translation"] = [0.1, 0.2, 0.3]
+    content["images"][4] |= {"width": 320, "height": 200}
+    index = read_annotations("ho3d", write(tmp_path / "HO3D_train_data.json", content), "train", HANDS)
+    assert index.translation[3].tolist() == [0.1, 0.2, 0.3]
+    assert (np.abs(index.translation[[2, 4]] - (0.1, 0.2, 0.3)).max(1) > 0.05).all()
+    assert index.size[3:6].tolist() == [[480, 640], [200, 320], [480, 640]]
+
+
 def test_poses_without_their_mean_stay_unknown_without_mano(truth, tmp_path, caplog):
     path = write(tmp_path / "DEX_YCB_s0_train_data.json", released(truth, "dexycb"))
     index = read_annotations("dexycb", path, "s0_train", {})
@@ -150,7 +160,9 @@ def test_what_is_written_is_read_back(family, mean, truth, tmp_path):
     path = annotations_path(family, tmp_path, split)
     assert write_annotations(dataset, family, path, mean, HANDS) == COUNT
     text = path.read_bytes()
-    write_annotations(dataset, family, path, mean, HANDS)
+    told = []
+    write_annotations(dataset, family, path, mean, HANDS, lambda done, total: told.append((done, total)))
+    assert told == [(COUNT, COUNT)]
     assert path.read_bytes() == text
     content = json.loads(text)
     assert (content["occhand"]["frame"], content["occhand"]["mean"], content["occhand"]["dataset"]) == ("opencv", mean, "a-name")
@@ -173,7 +185,8 @@ def test_what_is_written_is_read_back(family, mean, truth, tmp_path):
 )
 def test_raw_data_and_the_file_made_from_them_give_the_same(name, split, family, fake_copy):
     raw = create_dataset(name, fake_copy(name), split)
-    write_annotations(raw, family, annotations_path(family, raw.root, split), "included", {})
+    poses = write_annotations(raw, family, annotations_path(family, raw.root, split), "included", {})
+    assert poses == (len(raw) if (family, split) == ("ho3d", "train") else 0)
     again = create_dataset(f"{family}_annotations", raw.root, split)
     for field in ("keys", "images", "sides", "size", "official_index", "official_length"):
         assert np.array_equal(getattr(again.index, field), getattr(raw.index, field)), field
@@ -199,7 +212,7 @@ def test_dexycb_with_the_users_mano_of_both_sides(mean, fake_copy, tmp_path):
     assert np.isnan(without.index.pose).any() == (mean == "excluded")
 
 
-def test_what_is_unknown_is_left_out_of_the_file(truth, tmp_path):
+def test_what_is_unknown_is_left_out_of_the_file(tmp_path, caplog):
     index = AnnotationIndex.blank(["SM1/0000"], ["evaluation/SM1/rgb/0000.png"], (480, 640))
     index.K[:] = np.array([[600, 0, 320], [0, 600, 240], [0, 0, 1]])
     index.joints_cam[0, 0] = (0.01, 0.02, 0.5)
@@ -217,6 +230,7 @@ def test_what_is_unknown_is_left_out_of_the_file(truth, tmp_path):
         "bbox": [1.0, 2.0, 29.0, 38.0],
     }
     assert read_annotations("ho3d", path, "evaluation", {}).bbox_xyxy.tolist() == [[1, 2, 30, 40]]
+    assert not caplog.text
 
 
 def test_taking_the_mean_out_needs_mano(truth, tmp_path):
@@ -274,9 +288,12 @@ def _with(path, value):
 
 BAD = {
     "another version": (_with(["occhand"], header(version=2)), "occhand: version 2, this occhand reads 1"),
+    "a version of before the first": (_with(["occhand"], header(version=0)), "occhand: version 0, this occhand reads 1"),
     "no version": (_with(["occhand"], {}), "occhand: no 'version'"),
     "a header that is none": (_with(["occhand"], "yes"), "occhand: "),
     "an unknown frame": (_with(["occhand"], header(frame="pytorch3d")), "occhand: a frame, mean or official_length that is none"),
+    "an unknown mean": (_with(["occhand"], header(mean="halved")), "occhand: a frame, mean or official_length that is none"),
+    "half a place": (_with(["occhand"], header(official_length=12.5)), "occhand: a frame, mean or official_length that is none"),
     "a huge length": (_with(["occhand"], header(official_length=10**12)), "occhand: a frame, mean or official_length that is none"),
     "another split": (_with(["occhand"], header(split="evaluation")), "it is of ho3d_v2 evaluation, expected train"),
     "places beyond the list": (_with(["occhand"], header(official_length=5)), "the ids of annotations are no rising places in a list of 5"),
@@ -305,6 +322,7 @@ BAD = {
         _with(["annotations", 1, "joints_coord_cam"], [[0.0, 0.0, -1.0]] * 21),
         r"annotations\[1\]: joints behind the camera",
     ),
+    "on the camera": (_with(["annotations", 1, "joints_coord_cam", 7, 2], 0.0), r"annotations\[1\]: joints behind the camera"),
     "no camera": (_with(["annotations", 1, "cam_param"], None), r"annotations\[1\]: "),
     "no focal length": (_with(["annotations", 1, "cam_param", "focal"], [0, 0]), r"annotations\[1\]: a camera without positive"),
     "half a focal length": (_with(["annotations", 1, "cam_param", "focal"], [600, 0]), r"annotations\[1\]: a camera without positive"),

@@ -186,10 +186,11 @@ def test_a_shard_name_cannot_leave_the_folder(folder):
 
 
 def test_a_manifest_with_negative_counts_or_without_end_is_one_line(folder):
-    manifest = read_manifest(folder)
+    content = json.loads((folder / MANIFEST).read_text())
     for change in ({"samples": -3}, {"bytes": -1}, {"samples": 2.5}):
-        write_manifest(folder, replace(manifest, shards=(replace(manifest.shards[0], **change), *manifest.shards[1:])))
-        with pytest.raises(DataError, match=r"^Manifest is broken: .*no whole number.*again"):
+        shards = [content["shards"][0] | change, *content["shards"][1:]]
+        (folder / MANIFEST).write_text(json.dumps(content | {"shards": shards}))
+        with pytest.raises(DataError, match=r"^Manifest is broken: [^\n]*again"):
             read_manifest(folder)
     os.truncate(folder / MANIFEST, (1 << 26) + 1)
     with pytest.raises(DataError, match=r"^Manifest is broken: .*too large.*again"):
