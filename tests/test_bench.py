@@ -10,6 +10,7 @@ from occhand import bench
 from occhand.types import ModelInput
 
 
+@pytest.mark.slow
 def test_the_bench_is_imported_without_the_resource_module():
     """As on Windows."""
     code = "import sys; sys.modules['resource'] = None\nimport occhand.bench, occhand.dry_run"

@@ -189,6 +189,7 @@ def test_seeds_make_other_weights(data, undisturbed, tmp_path):
     assert log_of(tmp_path / "run", "loss/total")[1] != log_of(undisturbed, "loss/total")[1]
 
 
+@pytest.mark.slow
 def test_two_processes_step_as_one_with_two_passes(data, tmp_path):
     """Losses, gradient norms and weights, step by step. Not the running statistics of batch norm: each process has its own (the first
     one's are kept), while two passes of one process both count."""

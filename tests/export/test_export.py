@@ -44,7 +44,7 @@ def without_shape_checks():
 @pytest.fixture(scope="module")
 def networks(open_hand):  # noqa: F811
     """Of both families; 2D joints may be missing, as `example_input` has it then."""
-    configs = {name: small(PRESETS[name].config) for name in FAMILIES}
+    configs = {name: replace(small(PRESETS[name].config), hourglass_depth=1) for name in FAMILIES}
     configs["handgcat"] = replace(configs["handgcat"], inputs_may_miss=True, kgc_splat=True)
     return {name: lived_in(filled(config, open_hand)) for name, config in configs.items()}
 

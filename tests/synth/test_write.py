@@ -69,6 +69,7 @@ def test_what_is_written_is_read(written):
         assert_same(sample, make_sample(3, index))
 
 
+@pytest.mark.slow
 def test_more_workers_give_the_same_bytes(written, tmp_path):
     counts = []
     write_synth(tmp_path, stand_in(11), workers=2, shard_samples=4, progress=counts.append)
@@ -152,6 +153,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
         write_synth(tmp_path / "file" / "out", stand_in(2))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_one_line_and_shards_are_kept(tmp_path):
     with pytest.raises(DataError, match="worker process died"):
         write_synth(tmp_path, stand_in(11, DyingDataset), workers=2, shard_samples=2)
