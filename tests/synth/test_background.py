@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from occhand.synth.background import draw_background
+from occhand.synth.noise import hash3
 from occhand.synth.sensor import develop
 
 
@@ -16,6 +17,14 @@ def test_over_300_backgrounds_are_distinct():
     distance = np.sqrt(np.maximum(0.0, squares[:, None] + squares - 2 * flat @ flat.T) / flat.shape[1])
     np.fill_diagonal(distance, np.inf)
     assert distance.min() > 0.01  # root mean square over the square roots of light
+
+
+def test_a_negative_place_is_hashed_alike_as_whole_number_and_as_float():
+    """Straight to an unsigned number, a processor with AVX-512 makes all negative floats the same."""
+    places = [(-1, -2, -3), (-1, -2, -4), (-5, 7, 0), (3, -9, 2)]
+    whole = [hash3(*place, 11) for place in places]
+    assert whole == [hash3(*map(float, place), 11) for place in places]
+    assert len(set(whole)) == len(places)
 
 
 def test_the_same_seed_gives_the_same_background():
